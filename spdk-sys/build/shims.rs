@@ -1,0 +1,22 @@
+//! Compiles the C shims with the headers of the SPDK that was found.
+
+use crate::find::Spdk;
+
+const SOURCES: &[&str] = &["env.c", "log.c", "ctrlr.c", "qpair.c", "hook.c", "sizes.c"];
+
+pub fn compile(spdk: &Spdk) {
+    let mut build = cc::Build::new();
+    build
+        .files(SOURCES.iter().map(|name| format!("shim/{name}")))
+        .include("shim")
+        .includes(&spdk.include)
+        .define("_GNU_SOURCE", None)
+        .flag("-std=gnu99")
+        // SPDK is written for these two.
+        .flag("-fno-strict-aliasing")
+        .flag_if_supported("-Wno-unused-parameter");
+    if let Some(internals) = &spdk.internals {
+        build.include(internals).define("SHIM_INTERNALS", None);
+    }
+    build.compile("spdk_sys_shim");
+}

@@ -1,0 +1,247 @@
+/* Controllers opened one step at a time.
+ *
+ * spdk_nvme_connect() hands out the same controller for the same address again, holds a lock of the
+ * whole driver while a silent target stalls it, and posts asynchronous event requests of its own, which
+ * a test driver must leave to the test. Stepping SPDK's own initialisation as far as the number of
+ * queues avoids all three: what follows is about namespaces and events, which are not SPDK's concern here.
+ */
+#include "internals.h"
+
+static void
+fill_opts(struct spdk_nvme_ctrlr_opts *opts, const struct shim_ctrlr_opts *from)
+{
+	spdk_nvme_ctrlr_get_default_ctrlr_opts(opts, sizeof(*opts));
+	opts->no_shn_notification = true;
+	/* A retry would be a command that nobody asked for. */
+	opts->transport_retry_count = 0;
+	opts->keep_alive_timeout_ms = from->keep_alive_ms;
+	opts->admin_queue_size = from->admin_queue_size;
+	opts->header_digest = from->header_digest;
+	opts->data_digest = from->data_digest;
+	if (from->hostnqn != NULL) {
+		snprintf(opts->hostnqn, sizeof(opts->hostnqn), "%s", from->hostnqn);
+	}
+	if (from->hostid != NULL) {
+		memcpy(opts->extended_host_id, from->hostid, sizeof(opts->extended_host_id));
+	}
+}
+
+static void
+fill_trid(struct spdk_nvme_transport_id *trid, const struct shim_ctrlr_opts *from)
+{
+	memset(trid, 0, sizeof(*trid));
+	spdk_nvme_trid_populate_transport(trid, from->transport == SHIM_TRANSPORT_TCP ?
+					  SPDK_NVME_TRANSPORT_TCP : SPDK_NVME_TRANSPORT_PCIE);
+	snprintf(trid->traddr, sizeof(trid->traddr), "%s", from->traddr);
+	if (from->transport == SHIM_TRANSPORT_TCP) {
+		trid->adrfam = from->ipv6 ? SPDK_NVMF_ADRFAM_IPV6 : SPDK_NVMF_ADRFAM_IPV4;
+		trid->priority = from->priority;
+		snprintf(trid->trsvcid, sizeof(trid->trsvcid), "%s", from->trsvcid);
+		snprintf(trid->subnqn, sizeof(trid->subnqn), "%s", from->subnqn);
+	}
+}
+
+#ifdef SHIM_INTERNALS
+
+/* CC as NVMe-oF wants it for a controller without I/O queues: enabled, entry sizes 64 and 16. */
+static int
+enable_discovery(struct spdk_nvme_ctrlr *ctrlr)
+{
+	union spdk_nvme_cc_register cc = {};
+
+	cc.bits.en = 1;
+	cc.bits.iosqes = 6;
+	cc.bits.iocqes = 4;
+	return nvme_transport_ctrlr_set_reg_4(ctrlr, offsetof(struct spdk_nvme_registers, cc.raw), cc.raw);
+}
+
+static int
+initialise(struct spdk_nvme_ctrlr *ctrlr)
+{
+	int rc = 0;
+
+	while (rc == 0 && ctrlr->state != NVME_CTRLR_STATE_CONSTRUCT_NS &&
+	       ctrlr->state != NVME_CTRLR_STATE_READY) {
+		rc = nvme_ctrlr_process_init(ctrlr);
+		if (ctrlr->is_failed) {
+			rc = -ENXIO;
+		}
+	}
+	return rc;
+}
+
+int
+shim_ctrlr_open(const struct shim_ctrlr_opts *opts, struct spdk_nvme_ctrlr **ctrlr,
+		enum shim_step *failed_at)
+{
+	struct spdk_nvme_ctrlr_opts ctrlr_opts;
+	struct spdk_nvme_transport_id trid;
+	struct spdk_nvme_ctrlr *opened;
+	int rc;
+
+	*failed_at = SHIM_STEP_CONSTRUCT;
+	if (opts->transport != SHIM_TRANSPORT_TCP) {
+		return -ENOTSUP;
+	}
+	fill_opts(&ctrlr_opts, opts);
+	fill_trid(&trid, opts);
+	opened = nvme_transport_ctrlr_construct(&trid, &ctrlr_opts, NULL);
+	if (opened == NULL) {
+		return -EIO;
+	}
+	nvme_qpair_set_state(opened->adminq, NVME_QPAIR_ENABLED);
+	STAILQ_INIT(&opened->io_producers);
+
+	*failed_at = SHIM_STEP_INIT;
+	rc = opts->discovery ? enable_discovery(opened) : initialise(opened);
+	if (rc != 0) {
+		shim_ctrlr_close(opened, true);
+		return rc;
+	}
+	opened->state = NVME_CTRLR_STATE_READY;
+	nvme_ctrlr_proc_get_ref(opened);
+	*failed_at = SHIM_STEP_NONE;
+	*ctrlr = opened;
+	return 0;
+}
+
+void
+shim_ctrlr_close(struct spdk_nvme_ctrlr *ctrlr, bool gone)
+{
+	if (gone || ctrlr->is_failed) {
+		/* "Removed" keeps SPDK from asking the device to delete queues and to disable itself. */
+		nvme_ctrlr_fail(ctrlr, true);
+	}
+	nvme_ctrlr_destruct(ctrlr);
+}
+
+bool
+shim_ctrlr_is_failed(struct spdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->is_failed;
+}
+
+uint16_t
+shim_ctrlr_id(struct spdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->cntlid;
+}
+
+uint32_t
+shim_ctrlr_max_io_queues(struct spdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->opts.num_io_queues;
+}
+
+int
+shim_ctrlr_get_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_t *value)
+{
+	return nvme_transport_ctrlr_get_reg_4(ctrlr, offset, value);
+}
+
+int
+shim_ctrlr_get_reg_8(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint64_t *value)
+{
+	return nvme_transport_ctrlr_get_reg_8(ctrlr, offset, value);
+}
+
+int
+shim_ctrlr_set_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_t value)
+{
+	return nvme_transport_ctrlr_set_reg_4(ctrlr, offset, value);
+}
+
+struct spdk_nvme_qpair *
+shim_ctrlr_admin_qpair(struct spdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->adminq;
+}
+
+#else /* a system SPDK: public functions only */
+
+int
+shim_ctrlr_open(const struct shim_ctrlr_opts *opts, struct spdk_nvme_ctrlr **ctrlr,
+		enum shim_step *failed_at)
+{
+	struct spdk_nvme_ctrlr_opts ctrlr_opts;
+	struct spdk_nvme_transport_id trid;
+
+	*failed_at = SHIM_STEP_CONSTRUCT;
+	if (opts->transport != SHIM_TRANSPORT_TCP) {
+		return -ENOTSUP;
+	}
+	fill_opts(&ctrlr_opts, opts);
+	fill_trid(&trid, opts);
+	*ctrlr = spdk_nvme_connect(&trid, &ctrlr_opts, sizeof(ctrlr_opts));
+	if (*ctrlr == NULL) {
+		return -EIO;
+	}
+	*failed_at = SHIM_STEP_NONE;
+	return 0;
+}
+
+void
+shim_ctrlr_close(struct spdk_nvme_ctrlr *ctrlr, bool gone)
+{
+	if (gone) {
+		spdk_nvme_ctrlr_fail(ctrlr);
+	}
+	spdk_nvme_detach(ctrlr);
+}
+
+bool
+shim_ctrlr_is_failed(struct spdk_nvme_ctrlr *ctrlr)
+{
+	return spdk_nvme_ctrlr_is_failed(ctrlr);
+}
+
+uint16_t
+shim_ctrlr_id(struct spdk_nvme_ctrlr *ctrlr)
+{
+	return spdk_nvme_ctrlr_get_data(ctrlr)->cntlid;
+}
+
+uint32_t
+shim_ctrlr_max_io_queues(struct spdk_nvme_ctrlr *ctrlr)
+{
+	return UINT16_MAX;
+}
+
+int
+shim_ctrlr_get_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_t *value)
+{
+	switch (offset) {
+	case offsetof(struct spdk_nvme_registers, vs):
+		*value = spdk_nvme_ctrlr_get_regs_vs(ctrlr).raw;
+		return 0;
+	case offsetof(struct spdk_nvme_registers, csts):
+		*value = spdk_nvme_ctrlr_get_regs_csts(ctrlr).raw;
+		return 0;
+	default:
+		return -ENOTSUP;
+	}
+}
+
+int
+shim_ctrlr_get_reg_8(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint64_t *value)
+{
+	if (offset != offsetof(struct spdk_nvme_registers, cap)) {
+		return -ENOTSUP;
+	}
+	*value = spdk_nvme_ctrlr_get_regs_cap(ctrlr).raw;
+	return 0;
+}
+
+int
+shim_ctrlr_set_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_t value)
+{
+	return -ENOTSUP;
+}
+
+struct spdk_nvme_qpair *
+shim_ctrlr_admin_qpair(struct spdk_nvme_ctrlr *ctrlr)
+{
+	return NULL;
+}
+
+#endif

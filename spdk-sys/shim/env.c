@@ -1,0 +1,60 @@
+/* DPDK started on our own terms.
+ *
+ * spdk_env_init() passes its env_context as one single argument and always adds options that exclude
+ * running without hugepages, so DPDK is started here and SPDK's own part of the start-up afterwards.
+ */
+#include "internals.h"
+
+#include "spdk/env_dpdk.h"
+
+/* Declared here and not included, so that DPDK's headers need not be found. */
+int rte_eal_init(int argc, char **argv);
+int rte_openlog_stream(FILE *stream);
+
+bool
+shim_has_internals(void)
+{
+#ifdef SHIM_INTERNALS
+	return true;
+#else
+	return false;
+#endif
+}
+
+const char *
+shim_spdk_version(void)
+{
+	return SPDK_VERSION_STRING;
+}
+
+int
+shim_env_init(int argc, char **argv, bool legacy_mem, char *said, size_t said_size)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *stream = open_memstream(&text, &length);
+	int original_optind = optind;
+	int rc;
+
+	if (stream != NULL) {
+		rte_openlog_stream(stream);
+	}
+	optind = 1;
+	rc = rte_eal_init(argc, argv);
+	optind = original_optind;
+	if (rc >= 0) {
+		rc = spdk_env_dpdk_post_init(legacy_mem);
+	} else {
+		rc = -EINVAL;
+	}
+
+	said[0] = '\0';
+	if (stream != NULL) {
+		/* NULL sends what DPDK has to say later to stderr again. */
+		rte_openlog_stream(NULL);
+		fclose(stream);
+		snprintf(said, said_size, "%s", text);
+		free(text);
+	}
+	return rc;
+}
