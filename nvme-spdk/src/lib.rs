@@ -1,1 +1,97 @@
+//! An NVMe test driver: any command, any register, full speed, every command logged.
+//!
+//! The data path is SPDK's polled, zero-copy NVMe driver. Around it this crate puts what a test needs: raw
+//! commands with everything under your control, a log of every command that goes out (SPDK's own included),
+//! native I/O workers, and an NVMe/TCP target on the loopback for machines without an SSD.
+//!
+//! ```no_run
+//! use nvme_spdk::{ConnectOptions, Controller, DmaBuf, Target};
+//!
+//! let target = Target::start()?;                       // or any address: "192.168.1.7:4420".parse()?
+//! let controller = Controller::connect(target.address(), ConnectOptions::new())?;
+//! let namespace = controller.namespace(1)?;
+//! let qpair = controller.create_qpair(64)?;
+//!
+//! let buffer = DmaBuf::new(4096)?;
+//! namespace.write(&qpair, &buffer, 0, 8)?;
+//! for entry in qpair.cmdlog().newest(10) {
+//!     println!("{}", entry.describe_command(qpair.qid()));
+//! }
+//! # Ok::<(), nvme_spdk::Error>(())
+//! ```
+//!
+//! # Ownership
+//!
+//! * A command in flight owns its buffer: dropping a [`DmaBuf`] never frees memory under DMA.
+//! * Handles keep what they depend on: a [`Namespace`] or [`Qpair`] keeps its [`Controller`] open.
+//! * [`Controller::close`] deletes queue pairs that are left; their handles then answer with an error.
+//! * Completions are records. Nothing of yours runs inside SPDK's callbacks: whoever polls takes them.
+//!
+//! # Threads
+//!
+//! Every handle is `Send` and `Sync`. A queue pair is driven by one thread at a time, under a lock that is held
+//! for single calls; different queue pairs do not touch each other.
+//!
+//! # Time
+//!
+//! Nothing waits without a bound: connecting, creating queues and registers end with
+//! [`Error::Timeout`] after [`ConnectOptions::timeout`], blocking commands after theirs, and
+//! [`interrupt`] lets a program end any wait.
+#![deny(missing_docs)]
 
+mod buffer;
+mod clock;
+mod cmdlog;
+mod command;
+mod controller;
+mod cpu;
+mod deadline;
+mod discovery;
+mod env;
+mod error;
+mod identify;
+pub mod interrupt;
+mod ioworker;
+mod lane;
+mod log;
+pub mod names;
+mod namespace;
+mod observer;
+mod pci;
+mod qpair;
+mod queue;
+mod status;
+mod target;
+mod transport;
+mod wait;
+
+pub use buffer::{DmaBuf, SLACK};
+pub use cmdlog::{CAPACITY as CMDLOG_CAPACITY, CmdLog, Entry as CmdLogEntry};
+pub use command::{Command, Completion, admin_opcode, nvm_opcode};
+pub use controller::{ADMIN_QUEUE_SIZE, ConnectOptions, Controller};
+pub use discovery::{DISCOVERY_NQN, DiscoveryEntry, SubsystemKind, discover};
+pub use env::{Env, EnvOptions, Hugepages, Memory};
+pub use error::{Error, Result};
+pub use identify::{IDENTIFY_SIZE, IdentifyController, IdentifyNamespace, LbaFormat};
+pub use ioworker::{Failure, IoWorker, Latency, Report, Workload};
+pub use namespace::{MOST_BLOCKS, Namespace};
+pub use qpair::Qpair;
+pub use queue::{Completed, Data, Token};
+pub use status::Status;
+pub use target::{Target, TargetBuilder};
+pub use transport::{Address, AddressError, DEFAULT_TCP_PORT, PciAddress};
+
+/// Whether SPDK has a transport, by its name (`PCIE`, `TCP`); starts nothing.
+pub fn transport_available(name: &str) -> bool {
+    let Ok(name) = std::ffi::CString::new(name) else { return false };
+    // SAFETY: the list of transports is filled by constructors before main and not changed afterwards; the
+    // string outlives the call.
+    unsafe { spdk_sys::spdk_nvme_transport_available_by_name(name.as_ptr()) }
+}
+
+/// The SPDK this crate was built with, as `SPDK v20.07`.
+pub fn spdk_version() -> &'static str {
+    // SAFETY: the shim returns a static string.
+    let text = unsafe { std::ffi::CStr::from_ptr(spdk_sys::shim_spdk_version()) };
+    text.to_str().unwrap_or("SPDK")
+}

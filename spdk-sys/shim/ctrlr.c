@@ -55,19 +55,27 @@ enable_discovery(struct spdk_nvme_ctrlr *ctrlr)
 	return nvme_transport_ctrlr_set_reg_4(ctrlr, offsetof(struct spdk_nvme_registers, cc.raw), cc.raw);
 }
 
+/* Steps SPDK's initialisation up to and including the number of queues. While it waits for a command it
+ * is not called: it would see the completion while reading registers, and go on to the next step at once. */
 static int
 initialise(struct spdk_nvme_ctrlr *ctrlr)
 {
 	int rc = 0;
 
-	while (rc == 0 && ctrlr->state != NVME_CTRLR_STATE_CONSTRUCT_NS &&
-	       ctrlr->state != NVME_CTRLR_STATE_READY) {
-		rc = nvme_ctrlr_process_init(ctrlr);
-		if (ctrlr->is_failed) {
-			rc = -ENXIO;
+	while (rc >= 0 && !ctrlr->is_failed) {
+		switch (ctrlr->state) {
+		case NVME_CTRLR_STATE_CONSTRUCT_NS:
+			return 0;
+		case NVME_CTRLR_STATE_WAIT_FOR_IDENTIFY:
+		case NVME_CTRLR_STATE_WAIT_FOR_SET_NUM_QUEUES:
+			rc = spdk_nvme_qpair_process_completions(ctrlr->adminq, 0);
+			break;
+		default:
+			rc = nvme_ctrlr_process_init(ctrlr);
+			break;
 		}
 	}
-	return rc;
+	return rc < 0 ? rc : -ENXIO;
 }
 
 int

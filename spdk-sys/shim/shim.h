@@ -97,10 +97,14 @@ struct spdk_nvme_qpair *shim_ctrlr_admin_qpair(struct spdk_nvme_ctrlr *ctrlr);
 
 /* ---- I/O queue pairs (qpair.c) ---- */
 
-/* Creates and connects an I/O queue pair of `depth` entries. *qid is its identifier, or 0 where this
- * SPDK does not tell. Returns 0 or a negative errno; on failure nothing is left. */
-int shim_qpair_create(struct spdk_nvme_ctrlr *ctrlr, uint16_t depth, uint8_t priority,
-		      struct spdk_nvme_qpair **qpair, uint16_t *qid);
+/* Takes an identifier and the memory for an I/O queue pair of `depth` entries; reads CC over the admin
+ * queue. *qid is the identifier, or 0 where this SPDK does not tell. 0 or a negative errno. */
+int shim_qpair_alloc(struct spdk_nvme_ctrlr *ctrlr, uint16_t depth, uint8_t priority,
+		     struct spdk_nvme_qpair **qpair, uint16_t *qid);
+
+/* Connects it: a connection and Fabrics Connect, or Create I/O CQ and SQ. 0 or a negative errno; then it is
+ * still to be freed. */
+int shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair);
 
 /* Completes what is outstanding with 00/08 (their callbacks run before this returns) and frees it. */
 int shim_qpair_free(struct spdk_nvme_qpair *qpair);

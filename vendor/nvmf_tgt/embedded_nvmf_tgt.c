@@ -29,10 +29,14 @@ __wrap_spdk_env_init(const struct spdk_env_opts *opts)
 	char *argv[16];
 	int argc = 0;
 
-	snprintf(cores, sizeof(cores), "%s", opts->core_mask);
+	/* As in SPDK, [list] is a list of cores, anything else a mask. */
+	if (opts->core_mask[0] == '[') {
+		snprintf(cores, sizeof(cores), "-l%.*s", (int)strcspn(opts->core_mask + 1, "]"), opts->core_mask + 1);
+	} else {
+		snprintf(cores, sizeof(cores), "-c%s", opts->core_mask);
+	}
 	snprintf(memory, sizeof(memory), "%s", megabytes != NULL ? megabytes : "1024");
 	argv[argc++] = "nvmf_tgt";
-	argv[argc++] = "-c";
 	argv[argc++] = cores;
 	argv[argc++] = "--no-pci";
 	argv[argc++] = "--no-shconf";

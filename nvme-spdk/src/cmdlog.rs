@@ -1,0 +1,286 @@
+//! The command log: what was sent on a queue and what came back, without slowing the queue down.
+//!
+//! A ring per queue pair, written by whoever drives the queue, read by anyone at any time. An entry is
+//! guarded by a version that is odd while it is written; a reader that meets one simply tries again or
+//! leaves it out. The writer never waits.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::time::{Duration, SystemTime};
+
+use crate::clock::{Ticks, duration};
+use crate::command::{Command, Completion};
+use crate::names;
+
+/// How many commands a queue remembers.
+pub const CAPACITY: usize = 2050;
+
+/// One command of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Counts the commands of this queue from 0.
+    pub sequence: u64,
+    /// The command as it was sent, with its identifier.
+    pub command: Command,
+    /// When it was handed to the transport.
+    pub submitted: SystemTime,
+    /// Its completion and how long that took; `None` as long as the command is outstanding.
+    pub completed: Option<(Completion, Duration)>,
+}
+
+/// The log of one queue pair.
+pub struct CmdLog {
+    qid: u16,
+    /// How many commands were recorded so far.
+    next: AtomicU64,
+    ring: Box<[Slot]>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Odd while the writer is at it.
+    version: AtomicU64,
+    sequence: AtomicU64,
+    command: [AtomicU64; 8],
+    submitted: AtomicU64,
+    completion: [AtomicU64; 2],
+    /// In ticks, plus one: 0 means outstanding.
+    latency: AtomicU64,
+}
+
+impl CmdLog {
+    pub(crate) fn new(qid: u16) -> Self {
+        CmdLog { qid, next: AtomicU64::new(0), ring: (0..CAPACITY).map(|_| Slot::default()).collect() }
+    }
+
+    /// The identifier of the queue, 0 for the admin queue.
+    pub fn qid(&self) -> u16 {
+        self.qid
+    }
+
+    /// How many commands the queue has sent since it exists.
+    pub fn total(&self) -> u64 {
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// Notes a command; only the queue's driver calls this, one thread at a time.
+    #[inline]
+    pub(crate) fn record(&self, command: &Command, submitted: Ticks) -> u64 {
+        let sequence = self.next.load(Ordering::Relaxed);
+        let slot = self.slot(sequence);
+        slot.write(|slot| {
+            slot.sequence.store(sequence, Ordering::Relaxed);
+            for (cell, word) in slot.command.iter().zip(command.words()) {
+                cell.store(word, Ordering::Relaxed);
+            }
+            slot.submitted.store(submitted.0, Ordering::Relaxed);
+            slot.latency.store(0, Ordering::Relaxed);
+        });
+        self.next.store(sequence + 1, Ordering::Release);
+        sequence
+    }
+
+    /// Notes the completion of the command with that sequence number, unless it was overwritten since.
+    #[inline]
+    pub(crate) fn complete(&self, sequence: u64, completion: &Completion, latency: u64) {
+        let slot = self.slot(sequence);
+        if slot.sequence.load(Ordering::Relaxed) != sequence {
+            return;
+        }
+        slot.write(|slot| {
+            for (cell, word) in slot.completion.iter().zip(completion.words()) {
+                cell.store(word, Ordering::Relaxed);
+            }
+            slot.latency.store(latency + 1, Ordering::Relaxed);
+        });
+    }
+
+    /// The newest commands, newest first, at most `count` of them.
+    pub fn newest(&self, count: usize) -> Vec<Entry> {
+        let total = self.total();
+        let oldest = total.saturating_sub(CAPACITY.min(count) as u64);
+        (oldest..total).rev().filter_map(|sequence| self.slot(sequence).read(sequence)).collect()
+    }
+
+    /// The newest command that has completed.
+    pub fn last_completed(&self) -> Option<Entry> {
+        let total = self.total();
+        let oldest = total.saturating_sub(CAPACITY as u64);
+        (oldest..total)
+            .rev()
+            .filter_map(|sequence| self.slot(sequence).read(sequence))
+            .find(|entry| entry.completed.is_some())
+    }
+
+    #[inline]
+    fn slot(&self, sequence: u64) -> &Slot {
+        &self.ring[(sequence % CAPACITY as u64) as usize]
+    }
+}
+
+impl Slot {
+    #[inline]
+    fn write(&self, change: impl FnOnce(&Self)) {
+        let version = self.version.load(Ordering::Relaxed);
+        self.version.store(version + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        change(self);
+        self.version.store(version + 2, Ordering::Release);
+    }
+
+    /// The entry, if the slot holds it whole; a few tries, since the writer is done in nanoseconds.
+    fn read(&self, sequence: u64) -> Option<Entry> {
+        for _ in 0..8 {
+            let before = self.version.load(Ordering::Acquire);
+            if before % 2 == 1 {
+                std::hint::spin_loop();
+                continue;
+            }
+            let found = self.sequence.load(Ordering::Relaxed);
+            let command = self.command.each_ref().map(|cell| cell.load(Ordering::Relaxed));
+            let submitted = self.submitted.load(Ordering::Relaxed);
+            let completion = self.completion.each_ref().map(|cell| cell.load(Ordering::Relaxed));
+            let latency = self.latency.load(Ordering::Relaxed);
+            fence(Ordering::Acquire);
+            if self.version.load(Ordering::Relaxed) != before {
+                continue;
+            }
+            return (found == sequence).then(|| Entry {
+                sequence,
+                command: Command::from_words(command),
+                submitted: Ticks(submitted).wall_clock(),
+                completed: latency.checked_sub(1).map(|ticks| (Completion::from_words(completion), duration(ticks))),
+            });
+        }
+        None
+    }
+}
+
+impl fmt::Debug for CmdLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CmdLog(queue {}, {} commands)", self.qid, self.total())
+    }
+}
+
+impl Entry {
+    /// The command in one line, as test logs show it: `READ sqid:1 cid:3 nsid:1 lba:11 len:1`.
+    pub fn describe_command(&self, qid: u16) -> String {
+        let command = &self.command;
+        let head = format!("sqid:{qid} cid:{} nsid:{}", command.cid, command.nsid);
+        if qid == 0 {
+            return format!(
+                "{} ({:02x}) {head} cdw10:{:08x} cdw11:{:08x}",
+                names::admin_command(command.opcode).to_uppercase(),
+                command.opcode,
+                command.cdw10,
+                command.cdw11
+            );
+        }
+        let name = names::io_command(command.opcode).to_uppercase();
+        match command.opcode {
+            0x01 | 0x02 | 0x04 | 0x05 => format!("{name} {head} lba:{} len:{}", command.slba(), command.nlb()),
+            0x00 | 0x09 => format!("{name} {head}"),
+            opcode => format!("{name} ({opcode:02x}) {head}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    use super::*;
+    use crate::status::Status;
+
+    fn completion(cid: u16) -> Completion {
+        Completion { cid, status_and_phase: 1, ..Default::default() }
+    }
+
+    #[test]
+    fn newest_first_and_pairs_stay_together() {
+        let log = CmdLog::new(1);
+        for lba in 0..10 {
+            let sequence = log.record(&Command::read(1, lba, 1), Ticks(lba));
+            if lba < 9 {
+                log.complete(sequence, &completion(lba as u16), 1000);
+            }
+        }
+        let entries = log.newest(3);
+        assert_eq!(entries.iter().map(|e| e.command.slba()).collect::<Vec<_>>(), [9, 8, 7]);
+        assert_eq!(entries[0].completed, None);
+        assert_eq!(entries[1].completed.unwrap().0.cid, 8);
+        assert_eq!(log.last_completed().unwrap().command.slba(), 8);
+    }
+
+    #[test]
+    fn the_ring_forgets_the_oldest_and_ignores_their_late_completions() {
+        let log = CmdLog::new(1);
+        let first = log.record(&Command::read(1, 0, 1), Ticks(0));
+        for lba in 1..=CAPACITY as u64 {
+            log.record(&Command::read(1, lba, 1), Ticks(0));
+        }
+        log.complete(first, &completion(7), 1);
+        let entries = log.newest(usize::MAX);
+        assert_eq!(entries.len(), CAPACITY);
+        assert_eq!(entries.last().unwrap().command.slba(), 1);
+        assert!(entries.iter().all(|entry| entry.completed.is_none()));
+    }
+
+    #[test]
+    fn a_latency_of_nothing_is_not_outstanding() {
+        let log = CmdLog::new(0);
+        let sequence = log.record(&Command::identify(1, 0), Ticks(0));
+        log.complete(sequence, &completion(0), 0);
+        assert_eq!(log.newest(1)[0].completed.unwrap().1, Duration::ZERO);
+    }
+
+    #[test]
+    fn readers_never_see_half_an_entry() {
+        let log = Arc::new(CmdLog::new(1));
+        let stop = Arc::new(AtomicBool::new(false));
+        let reader = thread::spawn({
+            let (log, stop) = (Arc::clone(&log), Arc::clone(&stop));
+            move || {
+                let mut seen = 0_u64;
+                while !stop.load(Ordering::Relaxed) {
+                    for entry in log.newest(64) {
+                        // The writer keeps these equal; a torn entry would not.
+                        assert_eq!(entry.command.slba(), u64::from(entry.command.nsid));
+                        assert_eq!(entry.command.slba(), entry.sequence);
+                        if let Some((completion, _)) = entry.completed {
+                            assert_eq!(u64::from(completion.cdw0), entry.sequence);
+                        }
+                        seen += 1;
+                    }
+                }
+                seen
+            }
+        });
+        let rounds = if cfg!(miri) { 200 } else { 300_000 };
+        for sequence in 0..rounds {
+            log.record(&Command::read(sequence, u64::from(sequence), 1), Ticks(0));
+            log.complete(u64::from(sequence), &Completion { cdw0: sequence, ..Default::default() }, 5);
+        }
+        stop.store(true, Ordering::Relaxed);
+        let seen = reader.join().unwrap();
+        assert!(cfg!(miri) || seen > 0);
+    }
+
+    #[test]
+    fn lines_as_in_the_original() {
+        let log = CmdLog::new(1);
+        let line = |command: Command, qid| {
+            log.record(&command, Ticks(0));
+            log.newest(1)[0].describe_command(qid)
+        };
+        let mut identify = Command::identify(1, 0);
+        identify.cid = 27;
+        assert_eq!(line(identify, 0), "IDENTIFY (06) sqid:0 cid:27 nsid:0 cdw10:00000001 cdw11:00000000");
+        assert_eq!(line(Command::read(1, 11, 1), 1), "READ sqid:1 cid:0 nsid:1 lba:11 len:1");
+        assert_eq!(line(Command::flush(1), 1), "FLUSH sqid:1 cid:0 nsid:1");
+        assert_eq!(line(Command::range(0x08, 1, 0, 1), 1), "WRITE ZEROES (08) sqid:1 cid:0 nsid:1");
+        assert_eq!(Status::SUCCESS.to_string(), "SUCCESS (00/00)");
+    }
+}

@@ -1,0 +1,385 @@
+//! Submission and completion queue entries.
+
+use std::fmt;
+use std::mem;
+
+use crate::status::Status;
+
+/// A submission queue entry: 64 bytes (NVMe base specification, "Submission Queue Entry").
+///
+/// Any command can be written; the driver fills in the command identifier and the data pointer.
+///
+/// ```
+/// use nvme_spdk::Command;
+///
+/// let identify = Command::admin(0x06).cdw10(0x01);
+/// let read = Command::read(1, 0x1000, 8);
+/// assert_eq!((read.opcode, read.nsid, read.slba(), read.nlb()), (0x02, 1, 0x1000, 8));
+/// assert_eq!(identify.cdw10, 1);
+/// ```
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Command {
+    /// Opcode.
+    pub opcode: u8,
+    /// FUSE in bits 1:0, PSDT in bits 7:6.
+    pub flags: u8,
+    /// Command identifier; the driver chooses it.
+    pub cid: u16,
+    /// Namespace identifier.
+    pub nsid: u32,
+    /// Command dword 2.
+    pub cdw2: u32,
+    /// Command dword 3.
+    pub cdw3: u32,
+    /// Metadata pointer.
+    pub mptr: u64,
+    /// Data pointer: PRP entry 1 and 2, or an SGL descriptor; the driver fills it in.
+    pub dptr: [u64; 2],
+    /// Command dword 10.
+    pub cdw10: u32,
+    /// Command dword 11.
+    pub cdw11: u32,
+    /// Command dword 12.
+    pub cdw12: u32,
+    /// Command dword 13.
+    pub cdw13: u32,
+    /// Command dword 14.
+    pub cdw14: u32,
+    /// Command dword 15.
+    pub cdw15: u32,
+}
+
+const _: () = assert!(size_of::<Command>() == size_of::<spdk_sys::spdk_nvme_cmd>());
+const _: () = assert!(align_of::<Command>() == align_of::<spdk_sys::spdk_nvme_cmd>());
+
+/// Opcodes of the admin command set that this crate sends by itself or treats specially.
+pub mod admin_opcode {
+    /// Get Log Page.
+    pub const GET_LOG_PAGE: u8 = 0x02;
+    /// Identify.
+    pub const IDENTIFY: u8 = 0x06;
+    /// Abort.
+    pub const ABORT: u8 = 0x08;
+    /// Set Features.
+    pub const SET_FEATURES: u8 = 0x09;
+    /// Get Features.
+    pub const GET_FEATURES: u8 = 0x0a;
+    /// Asynchronous Event Request.
+    pub const ASYNC_EVENT_REQUEST: u8 = 0x0c;
+    /// Fabrics commands.
+    pub const FABRICS: u8 = 0x7f;
+}
+
+/// Opcodes of the NVM command set.
+pub mod nvm_opcode {
+    /// Flush.
+    pub const FLUSH: u8 = 0x00;
+    /// Write.
+    pub const WRITE: u8 = 0x01;
+    /// Read.
+    pub const READ: u8 = 0x02;
+    /// Write Uncorrectable.
+    pub const WRITE_UNCORRECTABLE: u8 = 0x04;
+    /// Compare.
+    pub const COMPARE: u8 = 0x05;
+    /// Write Zeroes.
+    pub const WRITE_ZEROES: u8 = 0x08;
+    /// Dataset Management.
+    pub const DATASET_MANAGEMENT: u8 = 0x09;
+    /// Verify.
+    pub const VERIFY: u8 = 0x0c;
+}
+
+impl Command {
+    /// An I/O command with everything but opcode and namespace zero.
+    pub const fn io(opcode: u8, nsid: u32) -> Self {
+        Command { nsid, ..Command::admin(opcode) }
+    }
+
+    /// An admin command with everything but the opcode zero.
+    pub const fn admin(opcode: u8) -> Self {
+        Command {
+            opcode,
+            flags: 0,
+            cid: 0,
+            nsid: 0,
+            cdw2: 0,
+            cdw3: 0,
+            mptr: 0,
+            dptr: [0; 2],
+            cdw10: 0,
+            cdw11: 0,
+            cdw12: 0,
+            cdw13: 0,
+            cdw14: 0,
+            cdw15: 0,
+        }
+    }
+
+    /// Read `blocks` logical blocks, 1 to 65536, from `lba` on.
+    pub const fn read(nsid: u32, lba: u64, blocks: u32) -> Self {
+        Command::range(nvm_opcode::READ, nsid, lba, blocks)
+    }
+
+    /// Write `blocks` logical blocks, 1 to 65536, from `lba` on.
+    pub const fn write(nsid: u32, lba: u64, blocks: u32) -> Self {
+        Command::range(nvm_opcode::WRITE, nsid, lba, blocks)
+    }
+
+    /// Commit what was written to the medium.
+    pub const fn flush(nsid: u32) -> Self {
+        Command::io(nvm_opcode::FLUSH, nsid)
+    }
+
+    /// Any command that names a range of blocks the way Read does: SLBA in dwords 10 and 11, the number
+    /// of blocks minus one in dword 12.
+    pub const fn range(opcode: u8, nsid: u32, lba: u64, blocks: u32) -> Self {
+        let mut command = Command::io(opcode, nsid);
+        command.cdw10 = lba as u32;
+        command.cdw11 = (lba >> 32) as u32;
+        command.cdw12 = blocks.wrapping_sub(1) & 0xffff;
+        command
+    }
+
+    /// Identify with a Controller or Namespace Structure (CNS) value, for a namespace or 0.
+    pub const fn identify(cns: u8, nsid: u32) -> Self {
+        Command::admin(admin_opcode::IDENTIFY).nsid(nsid).cdw10(cns as u32)
+    }
+
+    /// Get Features: the current value of a feature.
+    pub const fn get_features(fid: u8) -> Self {
+        Command::admin(admin_opcode::GET_FEATURES).cdw10(fid as u32)
+    }
+
+    /// Set Features: a feature and its value in dword 11.
+    pub const fn set_features(fid: u8, value: u32) -> Self {
+        Command::admin(admin_opcode::SET_FEATURES).cdw10(fid as u32).cdw11(value)
+    }
+
+    /// Get Log Page: `bytes` of log `lid` from `offset` on; both are multiples of 4.
+    pub const fn get_log_page(lid: u8, nsid: u32, offset: u64, bytes: u32) -> Self {
+        let dwords = (bytes / 4).wrapping_sub(1);
+        Command::admin(admin_opcode::GET_LOG_PAGE)
+            .nsid(nsid)
+            .cdw10(lid as u32 | (dwords & 0xffff) << 16)
+            .cdw11(dwords >> 16)
+            .cdw12(offset as u32)
+            .cdw13((offset >> 32) as u32)
+    }
+
+    /// The starting LBA of a command that names a range.
+    pub const fn slba(&self) -> u64 {
+        self.cdw10 as u64 | (self.cdw11 as u64) << 32
+    }
+
+    /// The number of logical blocks of a command that names a range, 1 to 65536.
+    pub const fn nlb(&self) -> u32 {
+        (self.cdw12 & 0xffff) + 1
+    }
+
+    /// The entry as sixteen dwords, as a controller sees it.
+    pub fn dwords(&self) -> [u32; 16] {
+        // SAFETY: both are 64 bytes of plain integers without padding, and any bit pattern is valid.
+        unsafe { mem::transmute(*self) }
+    }
+
+    pub(crate) fn words(&self) -> [u64; 8] {
+        // SAFETY: both are 64 bytes of plain integers without padding, and any bit pattern is valid.
+        unsafe { mem::transmute(*self) }
+    }
+
+    pub(crate) fn from_words(words: [u64; 8]) -> Self {
+        // SAFETY: both are 64 bytes of plain integers without padding, and any bit pattern is valid.
+        unsafe { mem::transmute(words) }
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty),* $(,)?) => {
+        impl Command {
+            $(
+                $(#[$doc])*
+                pub const fn $name(mut self, value: $type) -> Self {
+                    self.$name = value;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    /// Sets FUSE (bits 1:0) and PSDT (bits 7:6).
+    flags: u8,
+    /// Sets the namespace identifier.
+    nsid: u32,
+    /// Sets command dword 2.
+    cdw2: u32,
+    /// Sets command dword 3.
+    cdw3: u32,
+    /// Sets command dword 10.
+    cdw10: u32,
+    /// Sets command dword 11.
+    cdw11: u32,
+    /// Sets command dword 12.
+    cdw12: u32,
+    /// Sets command dword 13.
+    cdw13: u32,
+    /// Sets command dword 14.
+    cdw14: u32,
+    /// Sets command dword 15.
+    cdw15: u32,
+}
+
+/// A completion queue entry: 16 bytes (NVMe base specification, "Completion Queue Entry").
+#[repr(C, align(8))]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Completion {
+    /// Command specific dword 0.
+    pub cdw0: u32,
+    /// Command specific dword 1.
+    pub cdw1: u32,
+    /// Submission queue head pointer.
+    pub sqhd: u16,
+    /// Submission queue identifier; reserved, and 0, over fabrics.
+    pub sqid: u16,
+    /// Command identifier.
+    pub cid: u16,
+    /// Phase tag in bit 0, status field above it: SC 8:1, SCT 11:9, CRD 13:12, M 14, DNR 15.
+    pub status_and_phase: u16,
+}
+
+const _: () = assert!(size_of::<Completion>() == size_of::<spdk_sys::spdk_nvme_cpl>());
+const _: () = assert!(align_of::<Completion>() == align_of::<spdk_sys::spdk_nvme_cpl>());
+
+impl Completion {
+    /// Status code type and code.
+    pub const fn status(&self) -> Status {
+        Status::new((self.status_and_phase >> 9) as u8 & 0x7, (self.status_and_phase >> 1) as u8)
+    }
+
+    /// Whether the command completed with success.
+    pub const fn is_success(&self) -> bool {
+        self.status().is_success()
+    }
+
+    /// Command retry delay.
+    pub const fn crd(&self) -> u8 {
+        (self.status_and_phase >> 12) as u8 & 0x3
+    }
+
+    /// More: the error log has more about this.
+    pub const fn more(&self) -> bool {
+        self.status_and_phase & 1 << 14 != 0
+    }
+
+    /// Do not retry.
+    pub const fn dnr(&self) -> bool {
+        self.status_and_phase & 1 << 15 != 0
+    }
+
+    /// Phase tag.
+    pub const fn phase(&self) -> bool {
+        self.status_and_phase & 1 != 0
+    }
+
+    /// The entry as four dwords.
+    pub const fn dwords(&self) -> [u32; 4] {
+        [
+            self.cdw0,
+            self.cdw1,
+            self.sqhd as u32 | (self.sqid as u32) << 16,
+            self.cid as u32 | (self.status_and_phase as u32) << 16,
+        ]
+    }
+
+    pub(crate) fn words(&self) -> [u64; 2] {
+        let [a, b, c, d] = self.dwords().map(u64::from);
+        [a | b << 32, c | d << 32]
+    }
+
+    pub(crate) fn from_words([low, high]: [u64; 2]) -> Self {
+        Completion {
+            cdw0: low as u32,
+            cdw1: (low >> 32) as u32,
+            sqhd: high as u16,
+            sqid: (high >> 16) as u16,
+            cid: (high >> 32) as u16,
+            status_and_phase: (high >> 48) as u16,
+        }
+    }
+}
+
+/// `SUCCESS (00/00) sqid:1 cid:7 cdw0:0 sqhd:0008 p:1 m:0 dnr:0`
+impl fmt::Display for Completion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} sqid:{} cid:{} cdw0:{:x} sqhd:{:04x} p:{} m:{} dnr:{}",
+            self.status(),
+            self.sqid,
+            self.cid,
+            self.cdw0,
+            self.sqhd,
+            u8::from(self.phase()),
+            u8::from(self.more()),
+            u8::from(self.dnr())
+        )
+    }
+}
+
+impl fmt::Debug for Completion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Completion({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_command_lies_in_memory_as_the_specification_has_it() {
+        let command = Command::range(0x02, 0x11223344, 0x0102_0304_0506_0708, 65536).flags(0x41).cdw15(0xdead_beef);
+        let dwords = command.dwords();
+        assert_eq!(dwords[0], 0x0000_4102);
+        assert_eq!(dwords[1], 0x1122_3344);
+        assert_eq!((dwords[10], dwords[11]), (0x0506_0708, 0x0102_0304));
+        assert_eq!(dwords[12], 0xffff);
+        assert_eq!(dwords[15], 0xdead_beef);
+    }
+
+    #[test]
+    fn log_page_lengths_use_both_halves() {
+        let command = Command::get_log_page(0x70, 0, 1 << 33, 4 << 16);
+        assert_eq!((command.cdw10, command.cdw11), (0xffff_0070, 0));
+        assert_eq!((command.cdw12, command.cdw13), (0, 2));
+        assert_eq!(Command::get_log_page(2, 0, 0, (4 << 16) + 4).cdw11, 1);
+    }
+
+    #[test]
+    fn a_completion_prints_as_in_every_log() {
+        let completion = Completion { cid: 3, sqid: 1, status_and_phase: 0x8000 | 2 << 9 | 0x81 << 1 | 1, ..Default::default() };
+        assert_eq!(
+            completion.to_string(),
+            "UNRECOVERED READ ERROR (02/81) sqid:1 cid:3 cdw0:0 sqhd:0000 p:1 m:0 dnr:1"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn entries_survive_the_way_through_words(words: [u64; 8], cpl: [u64; 2]) {
+            prop_assert_eq!(Command::from_words(words).words(), words);
+            prop_assert_eq!(Completion::from_words(cpl).words(), cpl);
+        }
+
+        #[test]
+        fn a_range_reads_back(lba: u64, blocks in 1_u32..=65536) {
+            let command = Command::read(1, lba, blocks);
+            prop_assert_eq!((command.slba(), command.nlb()), (lba, blocks));
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! Controllers: connecting, admin commands, registers.
+
+pub(crate) mod open;
+mod options;
+
+use std::ffi::{c_int, c_void};
+use std::fmt;
+use std::net::SocketAddr;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+pub use options::ConnectOptions;
+
+use crate::buffer::DmaBuf;
+use crate::cmdlog::CmdLog;
+use crate::command::Command;
+use crate::deadline::{Deadline, bounded, timed_out};
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::identify::{IDENTIFY_SIZE, IdentifyController};
+use crate::lane::{Handle, Lane};
+use crate::namespace::Namespace;
+use crate::observer::Scope;
+use crate::qpair::{IoLane, Qpair};
+use crate::queue::{self, Completed, Data, Token};
+use crate::transport::Address;
+
+/// The number of entries of the admin queue; one less may be outstanding.
+pub const ADMIN_QUEUE_SIZE: u16 = 128;
+
+/// How long a command of this crate's own may take.
+const OWN_COMMAND: Duration = Duration::from_secs(10);
+
+/// A connected controller. Clones are handles to the same one.
+///
+/// It stays connected until [`close`](Self::close), or until the last handle, queue pair and namespace of it
+/// is dropped. It can be used from several threads; admin commands of one do not wait for those of another.
+///
+/// ```no_run
+/// use nvme_spdk::{Command, ConnectOptions, Controller};
+///
+/// let controller = Controller::connect(&"127.0.0.1:4420".parse()?, ConnectOptions::new())?;
+/// println!("{}", controller.identify().model_number());
+/// let features = controller.execute(&Command::get_features(7), None)?;
+/// println!("{:#x}", features.completion.cdw0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Controller {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    _env: Arc<Env>,
+    address: Address,
+    /// Where discovery led to.
+    socket: Option<SocketAddr>,
+    subnqn: String,
+    options: ConnectOptions,
+    cap: u64,
+    version: u32,
+    max_io_queues: u16,
+    identify: IdentifyController,
+    admin: Lane<AdminHandle>,
+    lanes: Mutex<Vec<Arc<IoLane>>>,
+    /// Held for reading while a queue pair is being created, for writing while the controller is closed.
+    creating: RwLock<()>,
+}
+
+/// SPDK's controller. Dropping it disconnects, or clears CC.EN on PCIe.
+pub(crate) struct AdminHandle {
+    ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>,
+}
+
+// SPDK guards the controller with a lock of its own; requests of the admin queue are submitted and polled
+// under the lane's lock, by one thread at a time.
+// SAFETY: as said, so the handle may move between threads.
+unsafe impl Send for AdminHandle {}
+
+impl AdminHandle {
+    pub(crate) fn as_ptr(&self) -> *mut spdk_sys::spdk_nvme_ctrlr {
+        self.ctrlr.as_ptr()
+    }
+}
+
+impl Handle for AdminHandle {
+    fn submit(&self, command: *mut spdk_sys::spdk_nvme_cmd, data: *mut c_void, len: u32, argument: *mut c_void) -> c_int {
+        // SAFETY: the controller is open; the data stays in the slot that the argument points to until SPDK
+        // has called back; SPDK copies the command.
+        unsafe {
+            spdk_sys::spdk_nvme_ctrlr_cmd_admin_raw(self.as_ptr(), command, data, len, queue::ON_COMPLETE, argument)
+        }
+    }
+
+    fn poll(&self, _most: u32) -> i32 {
+        // SAFETY: the controller is open.
+        unsafe { spdk_sys::spdk_nvme_ctrlr_process_admin_completions(self.as_ptr()) }
+    }
+
+    fn scope(log: &Arc<CmdLog>) -> Option<Scope> {
+        Some(Scope::new(Some(log), None))
+    }
+}
+
+/// How long to wait for a controller that is told goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+impl Drop for AdminHandle {
+    fn drop(&mut self) {
+        // SAFETY: opened once and closed once; its queue pairs were freed before (Controller::close), and the
+        // queue that callbacks go to is dropped after this.
+        bounded(&Deadline::after(GOODBYE), || unsafe { spdk_sys::shim_ctrlr_close(self.as_ptr(), false) });
+    }
+}
+
+impl Controller {
+    /// Connects to a controller and initialises it: CC.EN, Identify, Number of Queues.
+    ///
+    /// Over NVMe/TCP without a [subsystem name](ConnectOptions::subnqn), the discovery controller at the
+    /// address is asked and the last I/O subsystem it lists is taken.
+    ///
+    /// # Errors
+    /// [`Error::Resolve`], [`Error::Connect`], [`Error::NothingDiscovered`], [`Error::ConnectRefused`],
+    /// [`Error::Open`], [`Error::Timeout`]; [`Error::Unsupported`] for PCIe without hugepages or
+    /// privileges; those of [`Env::get`].
+    pub fn connect(address: &Address, options: ConnectOptions) -> Result<Self> {
+        open::connect(address, options)
+    }
+
+    /// The address it was connected with.
+    pub fn address(&self) -> &Address {
+        &self.inner.address
+    }
+
+    /// The NVMe Qualified Name it was connected under; empty on PCIe.
+    pub fn subnqn(&self) -> &str {
+        &self.inner.subnqn
+    }
+
+    /// The options it was connected with.
+    pub fn options(&self) -> &ConnectOptions {
+        &self.inner.options
+    }
+
+    /// Identify Controller data as of connecting.
+    pub fn identify(&self) -> &IdentifyController {
+        &self.inner.identify
+    }
+
+    /// Controller Capabilities (CAP) as of connecting.
+    pub fn cap(&self) -> u64 {
+        self.inner.cap
+    }
+
+    /// Version (VS) as of connecting.
+    pub fn version(&self) -> u32 {
+        self.inner.version
+    }
+
+    /// The most entries an I/O queue may have: CAP.MQES + 1.
+    pub fn max_queue_entries(&self) -> u32 {
+        (self.inner.cap as u16 as u32) + 1
+    }
+
+    /// How many I/O queue pairs the controller has granted.
+    pub fn max_io_queues(&self) -> u16 {
+        self.inner.max_io_queues
+    }
+
+    /// The most bytes one command may transfer (MDTS); `None` if the controller sets no limit.
+    pub fn max_transfer(&self) -> Option<u64> {
+        let page = 4096_u64 << (self.inner.cap >> 48 & 0xf);
+        match self.inner.identify.mdts() {
+            0 => None,
+            power => page.checked_shl(u32::from(power)),
+        }
+    }
+
+    /// Opens a namespace.
+    ///
+    /// # Errors
+    /// [`Error::NoNamespace`] for an identifier that is not active, and those of [`execute`](Self::execute).
+    pub fn namespace(&self, nsid: u32) -> Result<Namespace> {
+        Namespace::open(self, nsid)
+    }
+
+    /// Creates an I/O queue pair of `depth` entries, of which `depth - 1` commands may be outstanding.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] outside 2 to [`max_queue_entries`](Self::max_queue_entries),
+    /// [`Error::QpairCreate`], [`Error::ConnectRefused`], [`Error::Timeout`], [`Error::Dead`].
+    pub fn create_qpair(&self, depth: u16) -> Result<Qpair> {
+        self.create_qpair_with_priority(depth, 0)
+    }
+
+    /// As [`create_qpair`](Self::create_qpair), with a priority class for weighted round robin arbitration:
+    /// 0 urgent, 1 high, 2 medium, 3 low (NVMe base specification, "Create I/O Submission Queue command").
+    ///
+    /// # Errors
+    /// As [`create_qpair`](Self::create_qpair); any priority but 0 needs CC.AMS set accordingly.
+    pub fn create_qpair_with_priority(&self, depth: u16, priority: u8) -> Result<Qpair> {
+        Qpair::create(&self.inner, depth, priority)
+    }
+
+    /// Sends an admin command and waits for its completion, at most 10 seconds. An error status is no error
+    /// here: it is in the completion.
+    ///
+    /// # Errors
+    /// [`Error::QueueFull`], [`Error::Submit`], [`Error::Timeout`], [`Error::Interrupted`], [`Error::Dead`].
+    pub fn execute(&self, command: &Command, data: Option<Data>) -> Result<Completed> {
+        self.execute_within(command, data, OWN_COMMAND)
+    }
+
+    /// As [`execute`](Self::execute), with a timeout. A command that takes longer stays with the controller,
+    /// together with its buffer.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn execute_within(&self, command: &Command, data: Option<Data>, timeout: Duration) -> Result<Completed> {
+        self.inner.admin.execute(command, data, timeout).map_err(|e| self.inner.explain(e))
+    }
+
+    /// Sends an admin command without waiting. Its completion comes through [`poll`](Self::poll) and
+    /// [`next_completion`](Self::next_completion).
+    ///
+    /// # Errors
+    /// [`Error::QueueFull`] when 127 are outstanding, [`Error::Submit`], [`Error::Dead`].
+    pub fn submit(&self, command: &Command, data: Option<Data>) -> Result<Token> {
+        self.inner.admin.submit(command, data).map_err(|e| self.inner.explain(e))
+    }
+
+    /// Looks for completions once, without waiting; returns how many can be taken.
+    ///
+    /// # Errors
+    /// [`Error::Dead`] when none can be taken and none will come.
+    pub fn poll(&self) -> Result<usize> {
+        self.inner.admin.poll().map_err(|e| self.inner.explain(e))
+    }
+
+    /// Takes the completion of a command that was sent with [`submit`](Self::submit), oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Dead`] after [`close`](Self::close).
+    pub fn next_completion(&self) -> Result<Option<Completed>> {
+        self.inner.admin.next().map_err(|e| self.inner.explain(e))
+    }
+
+    /// Reads a 32-bit controller register: a property over fabrics, BAR0 on PCIe.
+    ///
+    /// # Errors
+    /// [`Error::Command`] if the controller refuses, [`Error::Timeout`], [`Error::Dead`].
+    pub fn read_register(&self, offset: u32) -> Result<u32> {
+        let mut value = 0;
+        // SAFETY: the controller is open while its lane is locked, and the result is written to a local.
+        self.access(offset, |ctrlr| unsafe { spdk_sys::shim_ctrlr_get_reg_4(ctrlr, offset, &mut value) })?;
+        Ok(value)
+    }
+
+    /// Reads a 64-bit controller register.
+    ///
+    /// # Errors
+    /// As [`read_register`](Self::read_register).
+    pub fn read_register64(&self, offset: u32) -> Result<u64> {
+        let mut value = 0;
+        // SAFETY: as in read_register.
+        self.access(offset, |ctrlr| unsafe { spdk_sys::shim_ctrlr_get_reg_8(ctrlr, offset, &mut value) })?;
+        Ok(value)
+    }
+
+    /// Writes a 32-bit controller register. What that does to the controller is up to the caller.
+    ///
+    /// # Errors
+    /// As [`read_register`](Self::read_register).
+    pub fn write_register(&self, offset: u32, value: u32) -> Result<()> {
+        // SAFETY: as in read_register.
+        self.access(offset, |ctrlr| unsafe { spdk_sys::shim_ctrlr_set_reg_4(ctrlr, offset, value) })
+    }
+
+    fn access(&self, offset: u32, call: impl FnOnce(*mut spdk_sys::spdk_nvme_ctrlr) -> c_int) -> Result<()> {
+        if offset % 4 != 0 {
+            return Err(Error::InvalidArgument(format!("register offsets are multiples of 4, not {offset:#x}")));
+        }
+        let inner = &self.inner;
+        let link = inner.admin.lock().map_err(|e| inner.explain(e))?;
+        let scope = Scope::new(Some(inner.admin.log()), None);
+        let timeout = inner.options.timeout;
+        let (rc, ended) = bounded(&Deadline::after(timeout), || call(link.handle.as_ptr()));
+        match (rc, scope.failure()) {
+            (0, _) => Ok(()),
+            _ if ended => Err(timed_out(format!("accessing register {offset:#x} of {}", inner.address), timeout)),
+            (_, Some(failure)) => Err(Error::Command {
+                what: format!("accessing register {offset:#x}"),
+                status: failure.completion.status(),
+            }),
+            (rc, None) if rc == -libc::ENOTSUP => {
+                Err(Error::Unsupported(format!("this SPDK gives no access to register {offset:#x}")))
+            }
+            _ => Err(inner.dead("failed")),
+        }
+    }
+
+    /// The log of the admin queue.
+    pub fn cmdlog(&self) -> &Arc<CmdLog> {
+        self.inner.admin.log()
+    }
+
+    /// The identifier of the admin command that was sent last.
+    ///
+    /// # Errors
+    /// [`Error::Dead`] after [`close`](Self::close).
+    pub fn latest_cid(&self) -> Result<u16> {
+        self.inner.admin.latest_cid().map_err(|e| self.inner.explain(e))
+    }
+
+    /// How long the admin command took that completed last.
+    ///
+    /// # Errors
+    /// [`Error::Dead`] after [`close`](Self::close).
+    pub fn latest_latency(&self) -> Result<Duration> {
+        self.inner.admin.latest_latency().map_err(|e| self.inner.explain(e))
+    }
+
+    /// Disconnects: I/O queue pairs that are left are deleted, their outstanding commands and those of the
+    /// admin queue complete as aborted. Afterwards every use of the controller fails with [`Error::Dead`].
+    /// Closing again does nothing.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.inner.admin.is_freed()
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// Identify into a fresh buffer.
+    pub(crate) fn identify_data(&self, cns: u8, nsid: u32, timeout: Duration) -> Result<Vec<u8>> {
+        let buffer = DmaBuf::new(IDENTIFY_SIZE)?;
+        let completed = self.execute_within(&Command::identify(cns, nsid), Some(Data::from(&buffer)), timeout)?;
+        if !completed.completion.is_success() {
+            let what = format!("Identify (CNS {cns:#04x}, NSID {nsid})");
+            return Err(Error::Command { what, status: completed.completion.status() });
+        }
+        Ok(buffer.to_vec(0..IDENTIFY_SIZE))
+    }
+}
+
+/// How long a worker may take to let go of its queue pair.
+const WORKER_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Inner {
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Where its connections go; `None` on PCIe.
+    pub(crate) fn socket(&self) -> Option<SocketAddr> {
+        self.socket
+    }
+
+    pub(crate) fn cap(&self) -> u64 {
+        self.cap
+    }
+
+    pub(crate) fn options(&self) -> &ConnectOptions {
+        &self.options
+    }
+
+    pub(crate) fn admin(&self) -> &Lane<AdminHandle> {
+        &self.admin
+    }
+
+    /// Keeps the controller from being closed while a queue pair is created.
+    pub(crate) fn creating(&self) -> parking_lot::RwLockReadGuard<'_, ()> {
+        self.creating.read()
+    }
+
+    pub(crate) fn add_lane(&self, lane: &Arc<IoLane>) {
+        self.lanes.lock().push(Arc::clone(lane));
+    }
+
+    pub(crate) fn remove_lane(&self, lane: &Arc<IoLane>) {
+        self.lanes.lock().retain(|other| !Arc::ptr_eq(other, lane));
+    }
+
+    fn close(&self) {
+        let lanes = std::mem::take(&mut *self.lanes.lock());
+        for lane in &lanes {
+            lane.ask_to_stop();
+        }
+        let mut all_free = true;
+        for lane in &lanes {
+            all_free &= lane.free(WORKER_PATIENCE);
+        }
+        let Some(_closing) = self.creating.try_write_for(WORKER_PATIENCE) else {
+            tracing::error!("{} stays open: a queue pair is still being created", self.address);
+            return;
+        };
+        if all_free {
+            self.admin.free(WORKER_PATIENCE);
+        } else {
+            tracing::error!("{} stays open: a worker does not let go of its queue pair", self.address);
+        }
+    }
+
+    pub(crate) fn dead(&self, state: &'static str) -> Error {
+        let remedy = match state {
+            "closed" => "connect again",
+            _ => "reset it, or close it and connect again; check that the target is alive",
+        };
+        Error::Dead { address: self.address.to_string(), state, remedy }
+    }
+
+    /// The admin queue has no life of its own: what happened to it happened to the controller.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::QpairDead { qid: 0, state: "deleted" } => self.dead("closed"),
+            Error::QpairDead { qid: 0, .. } => self.dead("failed"),
+            other => other,
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Queue pairs hold the controller, so none is left; the admin handle closes it.
+        self.close();
+    }
+}
+
+impl fmt::Debug for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controller")
+            .field("address", &self.inner.address)
+            .field("model", &self.inner.identify.model_number())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,202 @@
+//! Opening a controller: every step bounded, every failure explained.
+
+use std::ffi::CString;
+use std::net::SocketAddr;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner};
+use crate::cmdlog::CmdLog;
+use crate::deadline::{Deadline, bounded, on_helper, timed_out};
+use crate::discovery::{self, DISCOVERY_NQN};
+use crate::env::Env;
+use crate::error::{Error, Result, shorten};
+use crate::identify::IdentifyController;
+use crate::lane::Lane;
+use crate::observer::{self, Failure, Scope};
+use crate::queue::Queue;
+use crate::status::Status;
+use crate::transport::{self, Address, PciAddress};
+use crate::{log, pci};
+
+/// The longest NVMe Qualified Name (NVMe base specification, "NVMe Qualified Names").
+const LONGEST_NQN: usize = 223;
+
+/// Register offsets.
+const CAP: u32 = 0x00;
+const VS: u32 = 0x08;
+
+pub(super) fn connect(address: &Address, options: ConnectOptions) -> Result<Controller> {
+    for nqn in [&options.subnqn, &options.hostnqn].into_iter().flatten() {
+        check_nqn(nqn)?;
+    }
+    let env = Env::get()?;
+    match address {
+        Address::Tcp { host, port } => connect_tcp(env, address, host, *port, options),
+        Address::Pcie(function) => connect_pcie(&env, *function),
+    }
+}
+
+fn check_nqn(nqn: &str) -> Result<()> {
+    if nqn.is_empty() || nqn.len() > LONGEST_NQN || nqn.contains('\0') {
+        let shown = shorten(nqn, 60);
+        return Err(Error::InvalidArgument(format!(
+            "{shown:?} is no NVMe Qualified Name: those have 1 to {LONGEST_NQN} bytes, as nqn.2014-08.org.example:disk1"
+        )));
+    }
+    Ok(())
+}
+
+fn connect_pcie(env: &Env, function: PciAddress) -> Result<Controller> {
+    pci::check(env, function)?;
+    Err(Error::Unsupported(format!("{function}: this version connects over NVMe/TCP only")))
+}
+
+fn connect_tcp(env: Arc<Env>, address: &Address, host: &str, port: u16, options: ConnectOptions) -> Result<Controller> {
+    let timeout = options.timeout;
+    let what = format!("connecting to {address}");
+    let (address, host) = (address.clone(), host.to_owned());
+    on_helper(move || what.clone(), timeout, move |deadline| {
+        let socket = transport::resolve(&host, port)?;
+        let (socket, subnqn) = match &options.subnqn {
+            Some(nqn) => (socket, nqn.clone()),
+            None => discovery::choose(&env, socket, &options, deadline)?,
+        };
+        transport::probe(socket, deadline)?;
+        let opened = open(Arc::clone(&env), &address, socket, &subnqn, &options, deadline)?;
+        Ok(opened)
+    })
+}
+
+/// Opens one controller at a socket; `subnqn` may be the discovery service's.
+pub(crate) fn open(
+    env: Arc<Env>,
+    address: &Address,
+    socket: SocketAddr,
+    subnqn: &str,
+    options: &ConnectOptions,
+    deadline: &Deadline,
+) -> Result<Controller> {
+    let discovery = subnqn == DISCOVERY_NQN;
+    let text = |text: String| CString::new(text).map_err(|e| Error::InvalidArgument(e.to_string()));
+    let traddr = text(socket.ip().to_string())?;
+    let trsvcid = text(socket.port().to_string())?;
+    let nqn = text(subnqn.to_owned())?;
+    let hostnqn = text(options.hostnqn.clone().unwrap_or_else(default_hostnqn))?;
+    let raw = spdk_sys::shim_ctrlr_opts {
+        transport: spdk_sys::shim_transport::SHIM_TRANSPORT_TCP,
+        ipv6: socket.is_ipv6(),
+        discovery,
+        header_digest: options.header_digest,
+        data_digest: options.data_digest,
+        admin_queue_size: ADMIN_QUEUE_SIZE,
+        keep_alive_ms: u32::try_from(options.keep_alive.as_millis()).unwrap_or(u32::MAX),
+        priority: i32::from(options.priority),
+        traddr: traddr.as_ptr(),
+        trsvcid: trsvcid.as_ptr(),
+        subnqn: nqn.as_ptr(),
+        hostnqn: hostnqn.as_ptr(),
+        hostid: options.host_id.as_ref().map_or(ptr::null(), |id| id.as_ptr()),
+    };
+
+    let admin_log = Arc::new(CmdLog::new(0));
+    let scope = Scope::new(Some(&admin_log), None);
+    log::forget();
+    let mut ctrlr = ptr::null_mut();
+    let mut failed_at = spdk_sys::shim_step::SHIM_STEP_NONE;
+    // SAFETY: the environment runs; all strings outlive the call; results go to locals.
+    let (_rc, ended) = bounded(deadline, || unsafe { spdk_sys::shim_ctrlr_open(&raw, &mut ctrlr, &mut failed_at) });
+    let Some(ctrlr) = NonNull::new(ctrlr) else {
+        return Err(explain(socket, subnqn, options, scope.failure(), ended || deadline.passed()));
+    };
+    drop(scope);
+
+    let handle = AdminHandle { ctrlr };
+    // SAFETY: just opened.
+    let granted = unsafe { spdk_sys::shim_ctrlr_max_io_queues(handle.as_ptr()) };
+    let queue = Queue::new(0, ADMIN_QUEUE_SIZE - 1, Arc::clone(&admin_log), observer::available());
+    let admin = Lane::new(0, admin_log, handle, queue);
+    let mut inner = Inner {
+        _env: env,
+        address: address.clone(),
+        socket: Some(socket),
+        subnqn: subnqn.to_owned(),
+        options: options.clone(),
+        cap: 0,
+        version: 0,
+        max_io_queues: u16::try_from(granted).unwrap_or(u16::MAX),
+        identify: IdentifyController::from_bytes(&[0; 4096]),
+        admin,
+        lanes: Mutex::default(),
+        creating: RwLock::new(()),
+    };
+    if !discovery {
+        inner = read_facts(inner, deadline)?;
+    }
+    Ok(Controller { inner: Arc::new(inner) })
+}
+
+/// Reads what never changes while the controller is open.
+fn read_facts(inner: Inner, deadline: &Deadline) -> Result<Inner> {
+    let controller = Controller { inner: Arc::new(inner) };
+    let cap = controller.read_register64(CAP)?;
+    let version = controller.read_register(VS)?;
+    let identify = IdentifyController::from_bytes(&controller.identify_data(0x01, 0, deadline.left())?);
+    // Nobody else has a handle yet.
+    let mut inner = Arc::into_inner(controller.inner).expect("the only handle");
+    (inner.cap, inner.version, inner.identify) = (cap, version, identify);
+    Ok(inner)
+}
+
+/// Why opening failed, from what the controller answered, what SPDK said, and the clock.
+fn explain(
+    socket: SocketAddr,
+    subnqn: &str,
+    options: &ConnectOptions,
+    failure: Option<Failure>,
+    timed: bool,
+) -> Error {
+    if let Some(failure) = failure.filter(Failure::is_connect) {
+        return connect_refused(socket, &format!("to subsystem {subnqn}"), failure);
+    }
+    let said = log::said();
+    if timed {
+        return timed_out(format!("opening the controller {subnqn} at {socket}"), options.timeout);
+    }
+    Error::Open {
+        address: socket.to_string(),
+        why: if said.is_empty() { "SPDK does not say why".to_owned() } else { format!("SPDK says: {said}") },
+        remedy: "check that this is the port of an NVMe/TCP target, that the target is alive, and what its log says"
+            .to_owned(),
+    }
+}
+
+/// A refused Fabrics Connect, with what its status means there (NVMe over Fabrics, "Connect Response").
+pub(crate) fn connect_refused(socket: SocketAddr, what: &str, failure: Failure) -> Error {
+    let status = failure.completion.status();
+    let remedy = match status {
+        Status::CONNECT_INVALID_PARAMETERS => {
+            "no such subsystem, or a parameter it does not take: check the NQN (without one, discovery finds it)"
+        }
+        Status { sct: 1, sc: 0x84 } => "the subsystem does not allow this host: check the host NQN and its access list",
+        Status { sct: 1, sc: 0x81 } => "the controller is busy or all its queues are taken: close other connections",
+        Status { sct: 1, sc: 0x83 } => "the subsystem has moved: run discovery again",
+        _ => "check the configuration and the log of the target",
+    };
+    Error::ConnectRefused { address: socket.to_string(), what: what.to_owned(), status, remedy: remedy.to_owned() }
+}
+
+/// One name per process, as a host has.
+fn default_hostnqn() -> String {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| format!("nqn.2014-08.org.nvmexpress:uuid:{}", random_uuid())).clone()
+}
+
+/// A version 4 UUID from the kernel's generator.
+fn random_uuid() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/uuid")
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_else(|_| "00000000-0000-4000-8000-000000000000".to_owned())
+}

@@ -1,0 +1,86 @@
+//! DPDK's arguments, and the thread it starts on.
+
+use std::ffi::{CStr, CString, c_char};
+use std::fs;
+use std::thread;
+
+use crate::cpu;
+
+/// An address range that AddressSanitizer and the usual places of shared libraries leave free.
+const BASE_ADDRESS: &str = "--base-virtaddr=0x200000000000";
+
+/// Starts DPDK and SPDK's part on top of it; the error is what DPDK said.
+///
+/// DPDK pins the thread that starts it to a core and its own threads inherit the signal mask, so it
+/// starts on a thread made for that, with all signals blocked: the program's threads keep their affinity
+/// and its signal handlers run where they always did.
+pub(super) fn start(hugepages: bool, megabytes: u32, pci: bool) -> Result<(), String> {
+    let arguments = arguments(hugepages, megabytes, pci)?;
+    let starter = thread::Builder::new().name("dpdk-start".to_owned()).spawn(move || {
+        block_signals();
+        run(&arguments, !hugepages)
+    });
+    starter
+        .map_err(|e| format!("no thread to start DPDK on ({e})"))?
+        .join()
+        .unwrap_or_else(|_| Err("starting DPDK panicked".to_owned()))
+}
+
+fn arguments(hugepages: bool, megabytes: u32, pci: bool) -> Result<Vec<CString>, String> {
+    let mut list = vec![
+        "nvme-spdk".to_owned(),
+        // DPDK wants a core to call its main one; any will do, whatever its number (DPDK's own end at 127).
+        format!("--lcores=0@{}", cpu::first_allowed()),
+        // No files in /run and /dev/hugepages: nothing can be left behind.
+        "--no-shconf".to_owned(),
+        "--no-telemetry".to_owned(),
+        format!("--iova-mode={}", if pci && !has_iommu() { "pa" } else { "va" }),
+        BASE_ADDRESS.to_owned(),
+        "--log-level=lib.eal:4".to_owned(),
+    ];
+    if !pci {
+        list.push("--no-pci".to_owned());
+    }
+    if hugepages {
+        list.push("--in-memory".to_owned());
+        // Memory goes back to the system in the pieces it came in.
+        list.push("--match-allocations".to_owned());
+    } else {
+        list.extend(["--no-huge".to_owned(), "-m".to_owned(), megabytes.to_string()]);
+    }
+    list.into_iter().map(|text| CString::new(text).map_err(|e| e.to_string())).collect()
+}
+
+fn run(arguments: &[CString], legacy_memory: bool) -> Result<(), String> {
+    // DPDK reorders the array, which is why it gets one of its own; the strings stay where they are.
+    let mut argv: Vec<*mut c_char> = arguments.iter().map(|text| text.as_ptr().cast_mut()).collect();
+    let count = i32::try_from(argv.len()).map_err(|e| e.to_string())?;
+    argv.push(std::ptr::null_mut());
+    let mut said: [c_char; 1024] = [0; 1024];
+    // SAFETY: argv holds `count` pointers to strings that outlive the call, DPDK does not write to them,
+    // and the shim writes at most `said.len()` bytes, NUL-terminated.
+    let (rc, said) = unsafe {
+        let rc = spdk_sys::shim_env_init(count, argv.as_mut_ptr(), legacy_memory, said.as_mut_ptr(), said.len());
+        (rc, CStr::from_ptr(said.as_ptr()))
+    };
+    if rc == 0 {
+        return Ok(());
+    }
+    let said = said.to_string_lossy();
+    let lines: Vec<&str> = said.lines().map(|line| line.trim_start_matches("EAL: ")).filter(|l| !l.is_empty()).collect();
+    if lines.is_empty() { Err(format!("DPDK returned {rc}")) } else { Err(lines.join("; ")) }
+}
+
+fn block_signals() {
+    // SAFETY: a zeroed sigset_t is valid to fill, and the mask of this thread only is changed.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
+    }
+}
+
+/// Without an IOMMU devices address physical memory.
+fn has_iommu() -> bool {
+    fs::read_dir("/sys/kernel/iommu_groups").is_ok_and(|mut groups| groups.next().is_some())
+}

@@ -1,0 +1,220 @@
+//! The process's one SPDK environment: DPDK's memory, started once, on our terms.
+//!
+//! It starts with the first buffer or controller, or explicitly with options:
+//!
+//! ```no_run
+//! use nvme_spdk::{Env, EnvOptions, Memory};
+//!
+//! let env = Env::start(EnvOptions::new().memory(Memory::Ordinary { megabytes: 512 }))?;
+//! assert!(!env.hugepages());
+//! # Ok::<(), nvme_spdk::Error>(())
+//! ```
+//!
+//! DPDK does not get the process: it starts on a thread of its own, so that the caller's CPU affinity and
+//! signal mask are never touched, and leaves no file, whichever way the process ends.
+
+mod eal;
+mod memory;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+pub use memory::Hugepages;
+
+use crate::error::{Error, Result};
+use crate::{clock, log, observer};
+
+/// Where DMA memory comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Memory {
+    /// Hugepages if this process can have them, ordinary memory otherwise (said once in the log).
+    #[default]
+    Auto,
+    /// 2 MiB hugepages, taken and given back as needed. PCIe needs them.
+    Hugepages,
+    /// Ordinary memory: needs no preparation and no privileges, and does for NVMe/TCP.
+    Ordinary {
+        /// The most that will ever be used, in MiB; pages are taken when they are first touched.
+        megabytes: u32,
+    },
+}
+
+/// How the environment starts.
+#[derive(Debug, Clone, Default)]
+pub struct EnvOptions {
+    memory: Memory,
+}
+
+impl EnvOptions {
+    /// The defaults: [`Memory::Auto`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where DMA memory comes from.
+    pub fn memory(mut self, memory: Memory) -> Self {
+        self.memory = memory;
+        self
+    }
+}
+
+/// The running environment.
+#[derive(Debug)]
+pub struct Env {
+    pid: u32,
+    hugepages: bool,
+    pci: bool,
+}
+
+enum State {
+    NotStarted,
+    Running(Arc<Env>),
+    /// DPDK cannot be started again after a failure; the reason stays.
+    Failed { why: String, remedy: String },
+}
+
+static STATE: Mutex<State> = Mutex::new(State::NotStarted);
+
+/// What memory is used when hugepages are not to be had. Far more than tests need, and free until touched.
+const ORDINARY_MEGABYTES: u32 = 1024;
+
+impl Env {
+    /// Starts the environment with options of your own, before the first buffer or controller.
+    ///
+    /// # Errors
+    /// [`Error::EnvRunning`] when it runs already, [`Error::Forked`] in a forked child,
+    /// [`Error::EnvStart`] with what is missing when it cannot start.
+    pub fn start(options: EnvOptions) -> Result<Arc<Env>> {
+        let mut state = STATE.lock();
+        match &*state {
+            State::Running(env) => {
+                env.check_process()?;
+                Err(Error::EnvRunning { how: env.describe().to_owned() })
+            }
+            State::Failed { why, remedy } => Err(Error::EnvStart { why: why.clone(), remedy: remedy.clone() }),
+            State::NotStarted => start(&mut state, &options),
+        }
+    }
+
+    /// The environment, started with the defaults if it does not run yet.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), but for [`Error::EnvRunning`].
+    pub fn get() -> Result<Arc<Env>> {
+        let mut state = STATE.lock();
+        match &*state {
+            State::Running(env) => {
+                env.check_process()?;
+                Ok(Arc::clone(env))
+            }
+            State::Failed { why, remedy } => Err(Error::EnvStart { why: why.clone(), remedy: remedy.clone() }),
+            State::NotStarted => start(&mut state, &EnvOptions::default()),
+        }
+    }
+
+    /// Whether it runs in this process; never starts it.
+    pub fn is_running() -> bool {
+        matches!(&*STATE.lock(), State::Running(env) if env.pid == std::process::id())
+    }
+
+    /// Whether DMA memory is in hugepages.
+    pub fn hugepages(&self) -> bool {
+        self.hugepages
+    }
+
+    /// Whether PCIe controllers can be used: as root, with hugepages.
+    pub fn pci(&self) -> bool {
+        self.pci
+    }
+
+    fn describe(&self) -> &'static str {
+        if self.hugepages { "with hugepages" } else { "with ordinary memory" }
+    }
+
+    /// What to do about exhausted memory in this environment.
+    pub(crate) fn memory_remedy(&self) -> String {
+        if self.hugepages {
+            let pages = Hugepages::read();
+            format!(
+                "{} of {} hugepages are free; as root: echo {} > /proc/sys/vm/nr_hugepages",
+                pages.free,
+                pages.total,
+                pages.total + 256
+            )
+        } else {
+            "drop buffers that are no longer needed, or start the environment with more memory \
+             (EnvOptions::memory, or NVME_MEMORY_MB=… for the default)"
+                .to_owned()
+        }
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if self.pid == std::process::id() { Ok(()) } else { Err(Error::Forked { parent: self.pid }) }
+    }
+}
+
+fn start(state: &mut State, options: &EnvOptions) -> Result<Arc<Env>> {
+    match try_start(options) {
+        Ok(env) => {
+            let env = Arc::new(env);
+            *state = State::Running(Arc::clone(&env));
+            Ok(env)
+        }
+        Err(Failure { why, remedy, retry }) => {
+            if !retry {
+                *state = State::Failed { why: why.clone(), remedy: remedy.clone() };
+            }
+            Err(Error::EnvStart { why, remedy })
+        }
+    }
+}
+
+/// Why it did not start; `retry` as long as DPDK was not touched.
+struct Failure {
+    why: String,
+    remedy: String,
+    retry: bool,
+}
+
+fn try_start(options: &EnvOptions) -> std::result::Result<Env, Failure> {
+    let root = memory::is_root();
+    let (hugepages, megabytes) = match options.memory {
+        Memory::Hugepages => {
+            memory::can_use_hugepages().map_err(|why| Failure {
+                why,
+                remedy: "as root: echo 512 > /proc/sys/vm/nr_hugepages, or use Memory::Ordinary for NVMe/TCP".to_owned(),
+                retry: true,
+            })?;
+            (true, 0)
+        }
+        Memory::Ordinary { megabytes } => (false, megabytes),
+        Memory::Auto => match memory::can_use_hugepages() {
+            Ok(()) if root => (true, 0),
+            other => {
+                let why = other.err().unwrap_or_else(|| "not root".to_owned());
+                tracing::warn!(
+                    "running with ordinary memory ({why}): NVMe/TCP works, PCIe does not; \
+                     for PCIe run as root after: echo 512 > /proc/sys/vm/nr_hugepages"
+                );
+                (false, ordinary_megabytes())
+            }
+        },
+    };
+    let pci = hugepages && root;
+    log::init();
+    eal::start(hugepages, megabytes, pci).map_err(|said| Failure {
+        why: said,
+        remedy: "free memory or hugepages and start the program again".to_owned(),
+        retry: false,
+    })?;
+    // SAFETY: the environment runs, so SPDK has measured the counter.
+    clock::init(unsafe { spdk_sys::spdk_get_ticks_hz() });
+    observer::install();
+    Ok(Env { pid: std::process::id(), hugepages, pci })
+}
+
+fn ordinary_megabytes() -> u32 {
+    std::env::var("NVME_MEMORY_MB").ok().and_then(|text| text.parse().ok()).unwrap_or(ORDINARY_MEGABYTES)
+}

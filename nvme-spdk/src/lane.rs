@@ -1,0 +1,199 @@
+//! One queue pair as its users share it: SPDK's handle and the commands in flight, behind one lock.
+//!
+//! SPDK wants a queue pair driven by one thread at a time. The lock is held for single calls, never while
+//! user code runs, so that several threads can use a queue in turn; a worker holds it for its whole run.
+
+use std::ffi::{c_int, c_void};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+
+use crate::clock;
+use crate::cmdlog::CmdLog;
+use crate::command::Command;
+use crate::error::{Error, Result};
+use crate::observer::Scope;
+use crate::queue::{Completed, Data, Queue, Token};
+use crate::{names, wait};
+
+/// SPDK's side of a queue pair. Dropping it completes what is outstanding and frees it.
+pub(crate) trait Handle: Send {
+    /// Hands one command to SPDK; the argument comes back to the completion function.
+    fn submit(&self, command: *mut spdk_sys::spdk_nvme_cmd, data: *mut c_void, len: u32, argument: *mut c_void) -> c_int;
+    /// Lets SPDK look for completions; negative when the queue pair is broken.
+    fn poll(&self, most: u32) -> i32;
+    /// What is sent by SPDK itself meanwhile belongs to this log.
+    fn scope(_log: &Arc<CmdLog>) -> Option<Scope> {
+        None
+    }
+}
+
+/// The handle and what is in flight on it. The handle is dropped first: that calls back into the queue.
+pub(crate) struct Link<H> {
+    pub handle: H,
+    pub queue: Queue,
+    /// SPDK said that nothing will come any more.
+    pub broken: bool,
+}
+
+pub(crate) struct Lane<H> {
+    qid: u16,
+    log: Arc<CmdLog>,
+    link: Mutex<Option<Link<H>>>,
+    /// Asks whoever holds the lock for long to let go.
+    stop: AtomicBool,
+}
+
+/// How long a lock may be held by someone else; single calls take microseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+const SLICE: Duration = Duration::from_millis(20);
+
+impl<H: Handle> Lane<H> {
+    pub(crate) fn new(qid: u16, log: Arc<CmdLog>, handle: H, queue: Queue) -> Self {
+        let link = Link { handle, queue, broken: false };
+        Lane { qid, log, link: Mutex::new(Some(link)), stop: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn qid(&self) -> u16 {
+        self.qid
+    }
+
+    pub(crate) fn log(&self) -> &Arc<CmdLog> {
+        &self.log
+    }
+
+    /// The link, for one call into SPDK or for a worker's run.
+    pub(crate) fn lock(&self) -> Result<MappedMutexGuard<'_, Link<H>>> {
+        let what = || format!("queue {} in use by another thread", self.qid);
+        let guard = match self.link.try_lock() {
+            Some(guard) => guard,
+            None => wait::until(what, PATIENCE, || Ok(self.link.try_lock_for(SLICE)))?,
+        };
+        MutexGuard::try_map(guard, Option::as_mut).map_err(|_| self.gone())
+    }
+
+    /// Whether the link is gone.
+    pub(crate) fn is_freed(&self) -> bool {
+        self.link.try_lock().is_some_and(|guard| guard.is_none())
+    }
+
+    /// Whether whoever holds the lock for long should let go.
+    pub(crate) fn should_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ask_to_stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Completes what is outstanding and frees SPDK's queue pair; the second time nothing is left to do.
+    /// False if someone would not let go of it within `patience`.
+    pub(crate) fn free(&self, patience: Duration) -> bool {
+        self.ask_to_stop();
+        let Some(mut guard) = self.link.try_lock_for(patience) else {
+            return false;
+        };
+        let _scope = H::scope(&self.log);
+        drop(guard.take());
+        true
+    }
+
+    fn gone(&self) -> Error {
+        Error::QpairDead { qid: self.qid, state: "deleted" }
+    }
+
+    pub(crate) fn submit(&self, command: &Command, data: Option<Data>) -> Result<Token> {
+        self.send(command, data, false)
+    }
+
+    fn send(&self, command: &Command, data: Option<Data>, awaited: bool) -> Result<Token> {
+        let link = self.lock()?;
+        let _scope = H::scope(&self.log);
+        link.send(command, data, awaited)
+    }
+
+    /// Looks for completions once. How many wait to be taken; an error only when nothing waits and nothing
+    /// will come.
+    pub(crate) fn poll(&self) -> Result<usize> {
+        let mut link = self.lock()?;
+        let _scope = H::scope(&self.log);
+        link.poll(0);
+        match link.queue.ready() {
+            0 if link.broken => Err(Error::QpairDead { qid: self.qid, state: "disconnected" }),
+            ready => Ok(ready),
+        }
+    }
+
+    pub(crate) fn next(&self) -> Result<Option<Completed>> {
+        Ok(self.lock()?.queue.next())
+    }
+
+    pub(crate) fn outstanding(&self) -> usize {
+        self.lock().map_or(0, |link| link.queue.outstanding())
+    }
+
+    pub(crate) fn latest_cid(&self) -> Result<u16> {
+        Ok(self.lock()?.queue.latest_cid())
+    }
+
+    pub(crate) fn latest_latency(&self) -> Result<Duration> {
+        Ok(clock::duration(self.lock()?.queue.latest_ticks()))
+    }
+
+    /// Sends one command and waits for it. When that takes too long, the command and its buffer stay with
+    /// the controller, and its completion is dropped when it comes.
+    pub(crate) fn execute(&self, command: &Command, data: Option<Data>, timeout: Duration) -> Result<Completed> {
+        let token = self.send(command, data, true)?;
+        let what = || format!("{} (opcode {:#04x}) on queue {}", self.name_of(command), command.opcode, self.qid);
+        let answer = wait::until(what, timeout, || {
+            let mut link = self.lock()?;
+            let _scope = H::scope(&self.log);
+            link.poll(0);
+            match link.queue.take(token) {
+                None if link.broken => Err(Error::QpairDead { qid: self.qid, state: "disconnected" }),
+                answer => Ok(answer),
+            }
+        });
+        if answer.is_err() {
+            if let Ok(link) = self.lock() {
+                link.queue.abandon(token);
+            }
+        }
+        answer
+    }
+
+    fn name_of(&self, command: &Command) -> &'static str {
+        if self.qid == 0 { names::admin_command(command.opcode) } else { names::io_command(command.opcode) }
+    }
+}
+
+impl<H: Handle> Link<H> {
+    pub(crate) fn send(&self, command: &Command, data: Option<Data>, awaited: bool) -> Result<Token> {
+        self.queue.submit(command, data, awaited, &|command, data, len, argument| {
+            self.handle.submit(command, data, len, argument)
+        })
+    }
+
+    /// As [`send`](Self::send) for commands nobody awaits, without keeping the buffer.
+    ///
+    /// # Safety
+    /// The data must stay valid until the command's completion is taken or this link is dropped.
+    #[inline]
+    pub(crate) unsafe fn send_unowned(&self, command: &Command, address: *mut u8, len: u32) -> Result<Token> {
+        // SAFETY: as the caller promises; dropping the link frees SPDK's queue pair.
+        unsafe {
+            self.queue.submit_unowned(command, address, len, &|command, data, len, argument| {
+                self.handle.submit(command, data, len, argument)
+            })
+        }
+    }
+
+    #[inline]
+    pub(crate) fn poll(&mut self, most: u32) {
+        if !self.broken && self.handle.poll(most) < 0 {
+            self.broken = true;
+        }
+    }
+}

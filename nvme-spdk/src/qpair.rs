@@ -1,0 +1,287 @@
+//! I/O queue pairs.
+
+use std::ffi::{c_int, c_void};
+use std::fmt;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cmdlog::CmdLog;
+use crate::command::Command;
+use crate::controller::{Inner, open};
+use crate::deadline::{Deadline, bounded, on_helper, timed_out};
+use crate::error::{Error, Result};
+use crate::lane::{Handle, Lane};
+use crate::observer::{self, Scope};
+use crate::queue::{self, Completed, Data, Queue, Token};
+use crate::transport::Address;
+use crate::{log, transport};
+
+/// An I/O queue pair: commands go out on it and completions come back.
+///
+/// It is deleted when dropped. Several threads may use it; SPDK sees one at a time, under a lock that is held
+/// for single calls and never while a caller waits.
+///
+/// ```no_run
+/// # use nvme_spdk::{Command, ConnectOptions, Controller, Data, DmaBuf};
+/// # let controller = Controller::connect(&"127.0.0.1".parse()?, ConnectOptions::new())?;
+/// let qpair = controller.create_qpair(64)?;
+/// let buffer = DmaBuf::new(4096)?;
+/// // One command at a time …
+/// let read = qpair.execute(&Command::read(1, 0, 8), Some(Data::from(&buffer)))?;
+/// println!("{} after {:?}", read.completion, read.latency());
+/// // … or many in flight.
+/// for lba in 0..32 {
+///     qpair.submit(&Command::read(1, lba, 1), Some(Data::new(&buffer, 0, 512)?))?;
+/// }
+/// while qpair.outstanding() > 0 {
+///     qpair.poll()?;
+///     while let Some(done) = qpair.next_completion()? {
+///         assert!(done.completion.is_success());
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Qpair {
+    controller: Arc<Inner>,
+    lane: Arc<IoLane>,
+    depth: u16,
+}
+
+pub(crate) type IoLane = Lane<IoHandle>;
+
+/// SPDK's queue pair. Dropping it completes what is outstanding and frees it.
+pub(crate) struct IoHandle {
+    ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>,
+    qpair: NonNull<spdk_sys::spdk_nvme_qpair>,
+}
+
+// SAFETY: SPDK ties a queue pair to no thread, only to one at a time, which the lane's lock sees to. The
+// controller outlives it: it is not closed before its lanes are freed (Inner::close).
+unsafe impl Send for IoHandle {}
+
+impl Handle for IoHandle {
+    fn submit(&self, command: *mut spdk_sys::spdk_nvme_cmd, data: *mut c_void, len: u32, argument: *mut c_void) -> c_int {
+        // SAFETY: both handles are alive; the data stays in the slot that the argument points to until SPDK
+        // has called back; SPDK copies the command.
+        unsafe {
+            spdk_sys::spdk_nvme_ctrlr_cmd_io_raw(
+                self.ctrlr.as_ptr(),
+                self.qpair.as_ptr(),
+                command,
+                data,
+                len,
+                queue::ON_COMPLETE,
+                argument,
+            )
+        }
+    }
+
+    fn poll(&self, most: u32) -> i32 {
+        // SAFETY: the queue pair is alive.
+        unsafe { spdk_sys::spdk_nvme_qpair_process_completions(self.qpair.as_ptr(), most) }
+    }
+}
+
+impl Drop for IoHandle {
+    fn drop(&mut self) {
+        // SAFETY: allocated once and freed once; the controller is still open, and the queue that callbacks
+        // go to is dropped after this.
+        unsafe { spdk_sys::shim_qpair_free(self.qpair.as_ptr()) };
+    }
+}
+
+impl Qpair {
+    pub(crate) fn create(controller: &Arc<Inner>, depth: u16, priority: u8) -> Result<Self> {
+        let most = (controller.cap() as u16 as u32) + 1;
+        if depth < 2 || u32::from(depth) > most {
+            return Err(Error::InvalidArgument(format!(
+                "a queue pair of this controller has 2 to {most} entries (CAP.MQES), not {depth}"
+            )));
+        }
+        let timeout = controller.options().timeout;
+        let lane = match controller.address() {
+            // connect(2) may stall in the kernel, where no deadline reaches.
+            Address::Tcp { .. } => {
+                let what = format!("creating a queue pair at {}", controller.address());
+                let inner = Arc::clone(controller);
+                on_helper(move || what.clone(), timeout, move |deadline| connect(&inner, depth, priority, deadline))?
+            }
+            Address::Pcie(_) => connect(controller, depth, priority, &Deadline::after(timeout))?,
+        };
+        Ok(Qpair { controller: Arc::clone(controller), lane, depth })
+    }
+
+    /// Its identifier, 1 or higher.
+    pub fn qid(&self) -> u16 {
+        self.lane.qid()
+    }
+
+    /// Its number of entries; one less may be outstanding.
+    pub fn depth(&self) -> u16 {
+        self.depth
+    }
+
+    /// The log of its commands.
+    pub fn cmdlog(&self) -> &Arc<CmdLog> {
+        self.lane.log()
+    }
+
+    /// Sends a command and waits for its completion, at most 10 seconds. An error status is no error here: it
+    /// is in the completion.
+    ///
+    /// # Errors
+    /// [`Error::QueueFull`], [`Error::Submit`], [`Error::Timeout`], [`Error::Interrupted`], [`Error::QpairDead`].
+    pub fn execute(&self, command: &Command, data: Option<Data>) -> Result<Completed> {
+        self.execute_within(command, data, Duration::from_secs(10))
+    }
+
+    /// As [`execute`](Self::execute), with a timeout. A command that takes longer stays with the controller,
+    /// together with its buffer.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn execute_within(&self, command: &Command, data: Option<Data>, timeout: Duration) -> Result<Completed> {
+        self.lane.execute(command, data, timeout)
+    }
+
+    /// Sends a command without waiting. It is on its way with the next [`poll`](Self::poll) at the latest,
+    /// and holds its buffer until its completion is taken.
+    ///
+    /// # Errors
+    /// [`Error::QueueFull`] when `depth - 1` are outstanding, [`Error::Submit`], [`Error::QpairDead`].
+    pub fn submit(&self, command: &Command, data: Option<Data>) -> Result<Token> {
+        self.lane.submit(command, data)
+    }
+
+    /// Looks for completions once, without waiting; returns how many can be taken.
+    ///
+    /// # Errors
+    /// [`Error::QpairDead`] when none can be taken and none will come.
+    pub fn poll(&self) -> Result<usize> {
+        self.lane.poll()
+    }
+
+    /// Takes the completion of a command that was sent with [`submit`](Self::submit), oldest first.
+    ///
+    /// # Errors
+    /// [`Error::QpairDead`] after [`delete`](Self::delete).
+    pub fn next_completion(&self) -> Result<Option<Completed>> {
+        self.lane.next()
+    }
+
+    /// How many commands are submitted whose completion was not taken.
+    pub fn outstanding(&self) -> usize {
+        self.lane.outstanding()
+    }
+
+    /// The identifier of the command that was sent last.
+    ///
+    /// # Errors
+    /// [`Error::QpairDead`] after [`delete`](Self::delete).
+    pub fn latest_cid(&self) -> Result<u16> {
+        self.lane.latest_cid()
+    }
+
+    /// How long the command took that completed last.
+    ///
+    /// # Errors
+    /// [`Error::QpairDead`] after [`delete`](Self::delete).
+    pub fn latest_latency(&self) -> Result<Duration> {
+        self.lane.latest_latency()
+    }
+
+    /// Deletes it. Outstanding commands are aborted, their completions are not delivered. Deleting again, or
+    /// after the controller was closed, does nothing.
+    pub fn delete(&self) {
+        self.controller.remove_lane(&self.lane);
+        if !self.lane.free(DELETE_PATIENCE) {
+            tracing::error!("queue pair {} is in use by another thread and was not deleted", self.qid());
+        }
+    }
+
+    /// Whether it was deleted, by itself or with its controller.
+    pub fn is_deleted(&self) -> bool {
+        self.lane.is_freed()
+    }
+
+    pub(crate) fn lane(&self) -> &Arc<IoLane> {
+        &self.lane
+    }
+}
+
+/// How long another thread may take to let go of a queue pair that is deleted.
+const DELETE_PATIENCE: Duration = Duration::from_secs(10);
+
+fn connect(controller: &Arc<Inner>, depth: u16, priority: u8, deadline: &Deadline) -> Result<Arc<IoLane>> {
+    // The controller stays open meanwhile, also if the caller gives up before this is done.
+    let _creating = controller.creating();
+    let probed = probe(controller, deadline)?;
+    let (handle, qid) = allocate(controller, depth, priority, deadline)?;
+
+    let io_log = Arc::new(CmdLog::new(qid));
+    let scope = Scope::new(Some(controller.admin().log()), Some(&io_log));
+    log::forget();
+    // SAFETY: allocated just now on this controller, and known to nobody else.
+    let (rc, ended) =
+        bounded(deadline, || unsafe { spdk_sys::shim_qpair_connect(handle.ctrlr.as_ptr(), handle.qpair.as_ptr()) });
+    if rc != 0 {
+        if let (Some(failure), Some(socket)) = (scope.failure().filter(observer::Failure::is_connect), probed) {
+            return Err(open::connect_refused(socket, &format!("queue {qid}"), failure));
+        }
+        if ended || deadline.passed() {
+            let what = format!("creating queue pair {qid} at {}", controller.address());
+            return Err(timed_out(what, controller.options().timeout));
+        }
+        return Err(failed(depth, "check that the target is alive and has queues left"));
+    }
+    drop(scope);
+    let queue = Queue::new(qid, depth - 1, Arc::clone(&io_log), observer::available());
+    let lane = Arc::new(Lane::new(qid, io_log, handle, queue));
+    controller.add_lane(&lane);
+    Ok(lane)
+}
+
+/// On TCP, whether the target still accepts connections, and where.
+fn probe(controller: &Inner, deadline: &Deadline) -> Result<Option<std::net::SocketAddr>> {
+    let Some(socket) = controller.socket() else { return Ok(None) };
+    transport::probe(socket, deadline)?;
+    Ok(Some(socket))
+}
+
+fn allocate(controller: &Inner, depth: u16, priority: u8, deadline: &Deadline) -> Result<(IoHandle, u16)> {
+    let admin = controller.admin().lock().map_err(|e| controller.explain(e))?;
+    let _scope = Scope::new(Some(controller.admin().log()), None);
+    log::forget();
+    let (mut qpair, mut qid) = (ptr::null_mut(), 0);
+    let ctrlr = admin.handle.as_ptr();
+    // SAFETY: the controller is open while its lane is locked; results go to locals.
+    let (_rc, ended) =
+        bounded(deadline, || unsafe { spdk_sys::shim_qpair_alloc(ctrlr, depth, priority, &mut qpair, &mut qid) });
+    match (NonNull::new(ctrlr), NonNull::new(qpair)) {
+        (Some(ctrlr), Some(qpair)) => Ok((IoHandle { ctrlr, qpair }, qid)),
+        _ if ended => {
+            let what = format!("creating a queue pair at {}", controller.address());
+            Err(timed_out(what, controller.options().timeout))
+        }
+        _ => Err(failed(depth, "delete queue pairs that are no longer needed; any priority but 0 needs CC.AMS set")),
+    }
+}
+
+fn failed(depth: u16, remedy: &str) -> Error {
+    let said = log::said();
+    let why = if said.is_empty() { "SPDK does not say why".to_owned() } else { format!("SPDK says: {said}") };
+    Error::QpairCreate { depth: u32::from(depth), why, remedy: remedy.to_owned() }
+}
+
+impl Drop for Qpair {
+    fn drop(&mut self) {
+        self.delete();
+    }
+}
+
+impl fmt::Debug for Qpair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Qpair({}, depth {})", self.qid(), self.depth)
+    }
+}

@@ -1,0 +1,105 @@
+//! The target's configuration, as SPDK's JSON.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+/// The name of the one subsystem.
+pub(super) const SUBNQN: &str = "nqn.2026-01.org.nvme-spdk:embedded";
+
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    pub megabytes: u32,
+    pub namespaces: u32,
+    pub block_size: u32,
+    pub io_queues: u16,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Shape { megabytes: 256, namespaces: 1, block_size: 512, io_queues: 32 }
+    }
+}
+
+/// The largest transfer of one command.
+const MAX_IO_SIZE: u32 = 128 << 10;
+
+impl Shape {
+    /// Memory for its own pools and the namespaces, with room for a dozen controllers and their queues. It
+    /// is taken when it is touched.
+    pub(super) fn memory_megabytes(&self) -> u32 {
+        1280 + self.megabytes.saturating_mul(self.namespaces)
+    }
+
+    pub(super) fn to_json(&self, port: u16) -> Value {
+        let call = |method: &str, params: Value| json!({"method": method, "params": params});
+        let blocks = u64::from(self.megabytes) * (1 << 20) / u64::from(self.block_size.max(1));
+
+        // The default pool is for dozens of devices and takes half a second to fill.
+        let mut bdev = vec![call("bdev_set_options", json!({"bdev_io_pool_size": 16384, "bdev_io_cache_size": 256}))];
+        let mut nvmf = vec![
+            // Connections are accepted after 1 ms, not 10.
+            call("nvmf_set_config", json!({"acceptor_poll_rate": 1000})),
+            call(
+                "nvmf_create_transport",
+                json!({
+                    "trtype": "TCP",
+                    "max_queue_depth": 1024,
+                    "max_io_qpairs_per_ctrlr": self.io_queues,
+                    "max_io_size": MAX_IO_SIZE,
+                    "io_unit_size": MAX_IO_SIZE,
+                }),
+            ),
+            call(
+                "nvmf_create_subsystem",
+                json!({
+                    "nqn": SUBNQN,
+                    "allow_any_host": true,
+                    "serial_number": "EMBEDDED0001",
+                    "model_number": "nvme-spdk embedded target",
+                    "max_namespaces": self.namespaces.max(1),
+                }),
+            ),
+        ];
+        for nsid in 1..=self.namespaces {
+            let name = format!("ram{nsid}");
+            let params = json!({"name": name, "num_blocks": blocks, "block_size": self.block_size});
+            bdev.push(call("bdev_malloc_create", params));
+            nvmf.push(call(
+                "nvmf_subsystem_add_ns",
+                json!({"nqn": SUBNQN, "namespace": {"bdev_name": name, "nsid": nsid}}),
+            ));
+        }
+        // Last: who can connect finds everything in place.
+        nvmf.push(call(
+            "nvmf_subsystem_add_listener",
+            json!({
+                "nqn": SUBNQN,
+                "listen_address": {
+                    "trtype": "TCP",
+                    "adrfam": "IPv4",
+                    "traddr": Ipv4Addr::LOCALHOST.to_string(),
+                    "trsvcid": port.to_string(),
+                },
+            }),
+        ));
+        json!({"subsystems": [
+            {"subsystem": "bdev", "config": bdev},
+            {"subsystem": "nvmf", "config": nvmf},
+        ]})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listener_comes_last() {
+        let json = Shape { namespaces: 3, ..Default::default() }.to_json(4420);
+        let nvmf = json["subsystems"][1]["config"].as_array().unwrap();
+        assert_eq!(nvmf.last().unwrap()["method"], "nvmf_subsystem_add_listener");
+        assert_eq!(nvmf.iter().filter(|call| call["method"] == "nvmf_subsystem_add_ns").count(), 3);
+        assert_eq!(json["subsystems"][0]["config"][1]["params"]["num_blocks"], 524_288);
+    }
+}

@@ -1,0 +1,225 @@
+//! The embedded target: SPDK's own NVMe/TCP target on the loopback, for machines without an SSD.
+
+mod config;
+mod process;
+mod rpc;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::env::Hugepages;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::transport::Address;
+
+use config::Shape;
+use process::{Folder, Process};
+
+/// A running target with one subsystem, whose namespaces live in memory.
+///
+/// It belongs to this process: it ends when the value is dropped, and the kernel kills it when this process
+/// dies, however it dies. Nothing of it is left behind.
+///
+/// ```no_run
+/// use nvme_spdk::{ConnectOptions, Controller, Target};
+///
+/// let target = Target::builder().megabytes(64).namespaces(2).start()?;
+/// let controller = Controller::connect(target.address(), ConnectOptions::new())?;
+/// assert_eq!(controller.namespace(2)?.lba_size(), 512);
+/// # Ok::<(), nvme_spdk::Error>(())
+/// ```
+pub struct Target {
+    address: Address,
+    subnqn: String,
+    // Dropped in this order: the folder goes when nothing writes to it any more.
+    process: Process,
+    folder: Folder,
+}
+
+/// What a target is like; see [`Target::builder`].
+#[derive(Debug, Clone)]
+pub struct TargetBuilder {
+    shape: Shape,
+    port: u16,
+    program: Option<PathBuf>,
+    cpu: Option<usize>,
+}
+
+/// How long a target may take to listen. Half a second is usual.
+const START: Duration = Duration::from_secs(30);
+
+/// With fewer free hugepages it runs in ordinary memory: what it takes at the start and what a dozen
+/// controllers with their queues add.
+const HUGEPAGES: u64 = 640;
+
+impl Target {
+    /// Starts a target with the defaults.
+    ///
+    /// # Errors
+    /// [`Error::Target`] with the end of its log.
+    pub fn start() -> Result<Self> {
+        Self::builder().start()
+    }
+
+    /// A target to be: 256 MiB, one namespace of 512-byte blocks, 32 I/O queues per controller of up to 1024
+    /// entries, transfers up to 128 KiB, a free port.
+    pub fn builder() -> TargetBuilder {
+        TargetBuilder { shape: Shape::default(), port: 0, program: None, cpu: None }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The name of its subsystem.
+    pub fn subnqn(&self) -> &str {
+        &self.subnqn
+    }
+
+    /// Its process identifier.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&self) -> bool {
+        self.process.is_running()
+    }
+
+    /// Calls a method of SPDK's JSON-RPC interface on it, as `bdev_get_bdevs`.
+    ///
+    /// # Errors
+    /// [`Error::Target`] if it does not answer within 10 seconds, or answers with an error.
+    pub fn rpc(&self, method: &str, params: Value) -> Result<Value> {
+        rpc::call(&self.folder.socket(), method, params)
+    }
+
+    /// Stops it.
+    pub fn stop(self) {}
+}
+
+impl TargetBuilder {
+    /// The TCP port; 0, the default, takes a free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The size of each namespace in MiB.
+    pub fn megabytes(mut self, megabytes: u32) -> Self {
+        self.shape.megabytes = megabytes;
+        self
+    }
+
+    /// The number of namespaces.
+    pub fn namespaces(mut self, count: u32) -> Self {
+        self.shape.namespaces = count;
+        self
+    }
+
+    /// Bytes per block: 512 or 4096.
+    pub fn block_size(mut self, bytes: u32) -> Self {
+        self.shape.block_size = bytes;
+        self
+    }
+
+    /// I/O queues per controller.
+    pub fn io_queues(mut self, count: u16) -> Self {
+        self.shape.io_queues = count;
+        self
+    }
+
+    /// The program to run instead of the one found: any `nvmf_tgt` of SPDK.
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.program = Some(path.into());
+        self
+    }
+
+    /// The CPU it polls on, all of the time; by default the first this process may use.
+    pub fn cpu(mut self, cpu: usize) -> Self {
+        self.cpu = Some(cpu);
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    ///
+    /// # Errors
+    /// [`Error::Target`] with the end of its log.
+    pub fn start(self) -> Result<Target> {
+        let program = match &self.program {
+            Some(path) => path.clone(),
+            None => process::find_program()?,
+        };
+        process::sweep();
+        // Between finding a free port and listening on it somebody else may take it.
+        let mut tries = if self.port == 0 { 3 } else { 1 };
+        loop {
+            tries -= 1;
+            match self.try_start(&program) {
+                Err(Error::Target { why, .. }) if tries > 0 && why.contains("bind()") => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn try_start(&self, program: &std::path::Path) -> Result<Target> {
+        let port = if self.port == 0 { free_port()? } else { self.port };
+        let folder = Folder::new()?;
+        folder.write_config(&self.shape.to_json(port))?;
+        let hugepages = Hugepages::read().free >= HUGEPAGES;
+        let process = Process::spawn(program, &folder, self.cpu, hugepages, self.shape.memory_megabytes())?;
+        let address = Address::tcp(Ipv4Addr::LOCALHOST.to_string(), port);
+        let target = Target { address, subnqn: config::SUBNQN.to_owned(), process, folder };
+        target.wait_until_listening(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        Ok(target)
+    }
+}
+
+impl Target {
+    fn wait_until_listening(&self, socket: SocketAddr) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.process.exited() {
+                let why = format!("it ended with {status}; its log says: {}", self.folder.log_tail());
+                let remedy = if why.contains("bind()") {
+                    format!("another program listens on {socket}: choose another port")
+                } else {
+                    "see the log; with little memory choose a smaller target".to_owned()
+                };
+                return Err(Error::Target { why, remedy });
+            }
+            if std::net::TcpStream::connect_timeout(&socket, Duration::from_millis(100)).is_ok() {
+                return Ok(());
+            }
+            if interrupt::pending() {
+                return Err(Error::Interrupted { what: "starting the embedded target".to_owned() });
+            }
+            if start.elapsed() > START {
+                return Err(Error::Target {
+                    why: format!("it does not listen after {START:?}; its log says: {}", self.folder.log_tail()),
+                    remedy: "see whether the machine is overloaded".to_owned(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn free_port() -> Result<u16> {
+    let found = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    found.map(|address| address.port()).map_err(|e| Error::Target {
+        why: format!("no free port on the loopback ({e})"),
+        remedy: "check that the loopback interface is up".to_owned(),
+    })
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("address", &self.address).field("pid", &self.pid()).finish_non_exhaustive()
+    }
+}
