@@ -126,6 +126,15 @@ impl<H: Handle> Lane<H> {
         }
     }
 
+    /// Polls until something can be taken, at most `timeout`; returns how much, 0 when the time is over.
+    pub(crate) fn wait(&self, timeout: Duration) -> Result<usize> {
+        let what = || format!("a command on queue {}", self.qid);
+        match wait::until(what, timeout, || self.poll().map(|ready| (ready > 0).then_some(ready))) {
+            Err(Error::Timeout { .. }) => Ok(0),
+            other => other,
+        }
+    }
+
     pub(crate) fn next(&self) -> Result<Option<Completed>> {
         Ok(self.lock()?.queue.next())
     }

@@ -3,12 +3,13 @@
 //! SPDK reports why something failed in its log and returns a bare -1. So the errors of the last call on
 //! a thread are kept: an [`Error`](crate::Error) can say what SPDK said.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int};
 use std::panic;
 
 thread_local! {
     static ERRORS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 /// How many lines an error text can do with.
@@ -29,6 +30,15 @@ pub(crate) fn said() -> String {
     ERRORS.with_borrow(|lines| lines.join("; "))
 }
 
+/// Runs `call` with what SPDK says on this thread as debug output only: what fails there is expected to, or
+/// becomes an error of ours.
+pub(crate) fn quietly<T>(call: impl FnOnce() -> T) -> T {
+    let before = QUIET.replace(true);
+    let result = call();
+    QUIET.set(before);
+    result
+}
+
 unsafe extern "C" fn line(level: c_int, file: *const c_char, line: c_int, func: *const c_char, text: *const c_char) {
     // A panic must not cross into C; logging is not worth more than losing the line.
     let _ = panic::catch_unwind(|| {
@@ -42,7 +52,7 @@ unsafe extern "C" fn line(level: c_int, file: *const c_char, line: c_int, func: 
                 }
             });
         }
-        match level {
+        match if QUIET.get() { 3 } else { level } {
             0 => tracing::error!(target: "spdk", file = %file, line, func = %func, "{text}"),
             1 => tracing::warn!(target: "spdk", file = %file, line, func = %func, "{text}"),
             2 => tracing::info!(target: "spdk", notice = true, file = %file, line, func = %func, "{text}"),

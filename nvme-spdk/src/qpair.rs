@@ -87,7 +87,9 @@ impl Drop for IoHandle {
     fn drop(&mut self) {
         // SAFETY: allocated once and freed once; the controller is still open, and the queue that callbacks
         // go to is dropped after this.
-        unsafe { spdk_sys::shim_qpair_free(self.qpair.as_ptr()) };
+        let free = || unsafe { spdk_sys::shim_qpair_free(self.qpair.as_ptr()) };
+        // SPDK reports every command it aborts.
+        log::quietly(free);
     }
 }
 
@@ -162,6 +164,14 @@ impl Qpair {
         self.lane.poll()
     }
 
+    /// Polls until a completion can be taken, at most `timeout`; returns how many can, 0 when the time is over.
+    ///
+    /// # Errors
+    /// [`Error::QpairDead`] when none can be taken and none will come, [`Error::Interrupted`].
+    pub fn wait(&self, timeout: Duration) -> Result<usize> {
+        self.lane.wait(timeout)
+    }
+
     /// Takes the completion of a command that was sent with [`submit`](Self::submit), oldest first.
     ///
     /// # Errors
@@ -223,8 +233,8 @@ fn connect(controller: &Arc<Inner>, depth: u16, priority: u8, deadline: &Deadlin
     let scope = Scope::new(Some(controller.admin().log()), Some(&io_log));
     log::forget();
     // SAFETY: allocated just now on this controller, and known to nobody else.
-    let (rc, ended) =
-        bounded(deadline, || unsafe { spdk_sys::shim_qpair_connect(handle.ctrlr.as_ptr(), handle.qpair.as_ptr()) });
+    let call = || unsafe { spdk_sys::shim_qpair_connect(handle.ctrlr.as_ptr(), handle.qpair.as_ptr()) };
+    let (rc, ended) = log::quietly(|| bounded(deadline, call));
     if rc != 0 {
         if let (Some(failure), Some(socket)) = (scope.failure().filter(observer::Failure::is_connect), probed) {
             return Err(open::connect_refused(socket, &format!("queue {qid}"), failure));
@@ -256,8 +266,8 @@ fn allocate(controller: &Inner, depth: u16, priority: u8, deadline: &Deadline) -
     let (mut qpair, mut qid) = (ptr::null_mut(), 0);
     let ctrlr = admin.handle.as_ptr();
     // SAFETY: the controller is open while its lane is locked; results go to locals.
-    let (_rc, ended) =
-        bounded(deadline, || unsafe { spdk_sys::shim_qpair_alloc(ctrlr, depth, priority, &mut qpair, &mut qid) });
+    let call = || unsafe { spdk_sys::shim_qpair_alloc(ctrlr, depth, priority, &mut qpair, &mut qid) };
+    let (_rc, ended) = log::quietly(|| bounded(deadline, call));
     match (NonNull::new(ctrlr), NonNull::new(qpair)) {
         (Some(ctrlr), Some(qpair)) => Ok((IoHandle { ctrlr, qpair }, qid)),
         _ if ended => {

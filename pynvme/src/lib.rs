@@ -1,1 +1,73 @@
+//! The Python module `nvme._nvme`: types of nvme-spdk in Python's clothes.
+//!
+//! This crate converts: arguments, errors, callbacks. What a Rust user would miss belongs to nvme-spdk.
 
+mod buffer;
+mod callback;
+mod controller;
+mod convert;
+mod errors;
+mod ioworker;
+mod log;
+mod namespace;
+mod pcie;
+mod qpair;
+mod subsystem;
+mod target;
+mod wait;
+
+use pyo3::prelude::*;
+
+/// The driver behind the module nvme.
+#[pymodule]
+fn _nvme(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    log::init();
+    nvme_spdk::interrupt::set_check(errors::interrupted);
+
+    errors::register(module)?;
+    module.add_class::<buffer::Buffer>()?;
+    module.add_class::<pcie::Pcie>()?;
+    module.add_class::<pcie::Tcp>()?;
+    module.add_class::<controller::Controller>()?;
+    module.add_class::<qpair::Qpair>()?;
+    module.add_class::<namespace::Namespace>()?;
+    module.add_class::<ioworker::IoWorker>()?;
+    module.add_class::<subsystem::Subsystem>()?;
+    module.add_class::<target::Target>()?;
+    module.add_function(wrap_pyfunction!(pcie::set_default_address, module)?)?;
+    module.add_function(wrap_pyfunction!(transport_available, module)?)?;
+    module.add_function(wrap_pyfunction!(environment, module)?)?;
+    module.add("spdk_version", nvme_spdk::spdk_version())?;
+    Ok(())
+}
+
+/// Whether SPDK has a transport, "PCIE" or "TCP"; starts nothing.
+#[pyfunction]
+fn transport_available(name: &str) -> bool {
+    nvme_spdk::transport_available(name)
+}
+
+/// Start the environment with options of your own, before the first buffer or controller.
+///
+/// Without hugepages and without a size, the defaults apply: hugepages when this process can have them,
+/// ordinary memory otherwise. Returns a dict that says what runs.
+#[pyfunction]
+#[pyo3(signature = (hugepages=None, megabytes=None))]
+fn environment(py: Python<'_>, hugepages: Option<bool>, megabytes: Option<u32>) -> PyResult<Bound<'_, PyAny>> {
+    use nvme_spdk::{Env, EnvOptions, Memory};
+    let memory = match (hugepages, megabytes) {
+        (None, None) => None,
+        (Some(true), _) => Some(Memory::Hugepages),
+        (_, megabytes) => Some(Memory::Ordinary { megabytes: megabytes.unwrap_or(1024) }),
+    };
+    let env = py
+        .detach(|| match memory {
+            Some(memory) => Env::start(EnvOptions::new().memory(memory)),
+            None => Env::get(),
+        })
+        .map_err(errors::enumerate)?;
+    let facts = pyo3::types::PyDict::new(py);
+    facts.set_item("hugepages", env.hugepages())?;
+    facts.set_item("pci", env.pci())?;
+    Ok(facts.into_any())
+}

@@ -22,6 +22,7 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::identify::{IDENTIFY_SIZE, IdentifyController};
 use crate::lane::{Handle, Lane};
+use crate::log;
 use crate::namespace::Namespace;
 use crate::observer::Scope;
 use crate::qpair::{IoLane, Qpair};
@@ -112,7 +113,9 @@ impl Drop for AdminHandle {
     fn drop(&mut self) {
         // SAFETY: opened once and closed once; its queue pairs were freed before (Controller::close), and the
         // queue that callbacks go to is dropped after this.
-        bounded(&Deadline::after(GOODBYE), || unsafe { spdk_sys::shim_ctrlr_close(self.as_ptr(), false) });
+        let close = || unsafe { spdk_sys::shim_ctrlr_close(self.as_ptr(), false) };
+        // That a target which is gone does not answer is nothing to report.
+        log::quietly(|| bounded(&Deadline::after(GOODBYE), close));
     }
 }
 
@@ -240,6 +243,14 @@ impl Controller {
         self.inner.admin.poll().map_err(|e| self.inner.explain(e))
     }
 
+    /// Polls until a completion can be taken, at most `timeout`; returns how many can, 0 when the time is over.
+    ///
+    /// # Errors
+    /// [`Error::Dead`] when none can be taken and none will come, [`Error::Interrupted`].
+    pub fn wait(&self, timeout: Duration) -> Result<usize> {
+        self.inner.admin.wait(timeout).map_err(|e| self.inner.explain(e))
+    }
+
     /// Takes the completion of a command that was sent with [`submit`](Self::submit), oldest first.
     ///
     /// # Errors
@@ -333,10 +344,6 @@ impl Controller {
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
         self.inner.admin.is_freed()
-    }
-
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.inner
     }
 
     /// Identify into a fresh buffer.

@@ -107,7 +107,8 @@ pub(crate) fn open(
     let mut ctrlr = ptr::null_mut();
     let mut failed_at = spdk_sys::shim_step::SHIM_STEP_NONE;
     // SAFETY: the environment runs; all strings outlive the call; results go to locals.
-    let (_rc, ended) = bounded(deadline, || unsafe { spdk_sys::shim_ctrlr_open(&raw, &mut ctrlr, &mut failed_at) });
+    let call = || unsafe { spdk_sys::shim_ctrlr_open(&raw, &mut ctrlr, &mut failed_at) };
+    let (_rc, ended) = log::quietly(|| bounded(deadline, call));
     let Some(ctrlr) = NonNull::new(ctrlr) else {
         return Err(explain(socket, subnqn, options, scope.failure(), ended || deadline.passed()));
     };

@@ -55,6 +55,20 @@ impl fmt::Display for Failure {
 }
 
 impl Report {
+    /// The result of a worker that never ran.
+    pub fn empty() -> Self {
+        Report {
+            ios: 0,
+            by_opcode: BTreeMap::new(),
+            bytes: 0,
+            duration: Duration::ZERO,
+            per_second: Vec::new(),
+            latency: Latency::default(),
+            busy: 0.0,
+            failure: None,
+        }
+    }
+
     /// Commands per second, over the whole run.
     pub fn iops(&self) -> f64 {
         self.ios as f64 / self.duration.as_secs_f64().max(f64::MIN_POSITIVE)
@@ -76,6 +90,8 @@ impl Report {
 pub struct Latency {
     histogram: Histogram<u64>,
 }
+
+const MICROSECOND: u64 = 1000;
 
 /// Anything slower is counted as this.
 const SLOWEST: u64 = 3_600_000_000_000;
@@ -123,10 +139,10 @@ impl Latency {
         self.histogram.add(&other.histogram).expect("all have the same bounds");
     }
 
-    /// How many took from one power of two to the next: pairs of the upper bound and the count, from the
-    /// shortest to the longest.
+    /// How many took from one power of two of microseconds to the next: pairs of the upper bound and the
+    /// count, from the shortest to the longest.
     pub fn octaves(&self) -> Vec<(Duration, u64)> {
-        let steps = self.histogram.iter_log(1 << 10, 2.0);
+        let steps = self.histogram.iter_log(MICROSECOND, 2.0);
         let counts = steps.map(|step| {
             (Duration::from_nanos(step.value_iterated_to() + 1), step.count_since_last_iteration())
         });

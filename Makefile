@@ -1,0 +1,84 @@
+# The verbs of this project; `make help` lists them. Each does what it needs first.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+venv := .venv
+python := $(venv)/bin/python
+
+# A system SPDK stands before the vendored tree for everybody who uses the crates; here the vendored one is
+# meant, with its embedded target.
+ifneq ($(shell pkg-config --exists spdk_nvme 2>/dev/null && echo yes),)
+export SPDK_NO_PKG_CONFIG := 1
+endif
+
+# Arguments of some verbs.
+TESTS ?= tests/python
+pciaddr ?=
+port ?= 4420
+
+.PHONY: help
+help: ## list the verbs
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: vendor venv module ## install what is missing, build everything, make .venv
+	@echo "ready: $(venv)/bin/python has the module nvme; activate with: source $(venv)/bin/activate"
+
+.PHONY: packages
+packages:
+	@scripts/install-packages
+
+.PHONY: vendor
+vendor: packages
+	@vendor/fetch
+	@vendor/unpack
+	@vendor/build
+
+.PHONY: venv
+venv: packages
+	@scripts/setup-venv
+
+# Cargo knows what is out of date.
+.PHONY: module
+module: vendor venv
+	@scripts/build-module
+
+.PHONY: build
+build: vendor module ## build SPDK, the Rust crates and the Python module
+	@cargo build --release --workspace
+
+.PHONY: demo
+demo: module ## hello world and a loaded device, on the embedded target
+	@scripts/with-hugepages 1024 $(python) scripts/demo.py
+
+.PHONY: target
+target: module ## run the embedded target in the foreground (port=4420)
+	@scripts/with-hugepages 1024 $(python) -m nvme target --port $(port)
+
+.PHONY: test
+test: test-rust test-python ## run all tests; Python's alone with TESTS=… and pciaddr=…
+
+.PHONY: test-rust
+test-rust: vendor ## run the Rust tests
+	@scripts/with-hugepages 1536 cargo test --release --workspace --quiet
+
+.PHONY: test-python
+test-python: module ## run the Python tests (TESTS=tests/python pciaddr=…)
+	@scripts/with-hugepages 1536 $(python) -B -m pytest $(TESTS) --pciaddr=$(pciaddr)
+
+.PHONY: lint
+lint: vendor venv ## check format and style of Rust, Python and the documentation
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
+	$(venv)/bin/ruff check .
+	$(venv)/bin/ruff format --check .
+
+.PHONY: clean
+clean: ## remove what was built, but not SPDK and .venv
+	rm -rf target pynvme/python/nvme/*.so .pytest_cache .ruff_cache
+
+.PHONY: distclean
+distclean: clean ## remove SPDK, its source archive and .venv as well
+	rm -rf $(venv) vendor/spdk vendor/download vendor/.spdk.partial

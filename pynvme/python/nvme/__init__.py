@@ -1,0 +1,72 @@
+"""NVMe test driver: pynvme's API on SPDK, with and without an SSD.
+
+    import nvme as d
+
+    pcie = d.Pcie("192.168.1.7")          # an NVMe/TCP target, or "01:00.0"
+    nvme0 = d.Controller(pcie)
+    qpair = d.Qpair(nvme0, 16)
+    buf = d.Buffer(4096)
+    d.Namespace(nvme0).read(qpair, buf, 0, 8).waitdone()
+    print(buf.dump(64))
+
+Importing starts nothing and needs no privileges: SPDK starts with the first buffer or device.
+"""
+
+# Test scripts of the original find these modules here, also through `from nvme import *`.
+import atexit  # noqa: F401
+import datetime  # noqa: F401
+import gc  # noqa: F401
+import glob  # noqa: F401
+import logging
+import math  # noqa: F401
+import multiprocessing  # noqa: F401
+import os  # noqa: F401
+import random
+import signal  # noqa: F401
+import statistics  # noqa: F401
+import struct  # noqa: F401
+import subprocess  # noqa: F401
+import sys  # noqa: F401
+import time  # noqa: F401
+import warnings  # noqa: F401
+
+from ._nvme import (
+    Buffer,
+    Controller,
+    Namespace,
+    NamespaceCreationError,
+    NamespaceDeletionError,
+    NvmeDeletionError,
+    NvmeEnumerateError,
+    NvmeShutdownStatusTimeoutError,
+    Pcie,
+    Qpair,
+    QpairCreationError,
+    QpairDeletionError,
+    Subsystem,
+    Target,
+    Tcp,
+    _IOWorker,
+    environment,
+    spdk_version,
+    transport_available,
+)
+from ._result import _DotDict
+
+# The version of the original whose API this is.
+__version__ = "2.3.2"
+__author__ = "the nvme-spdk project"
+
+_cTIMEOUT = 10
+
+
+def srand(seed):
+    """Seed Python's random numbers, and with them the seed of every worker that is made afterwards.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same commands in the same workers.
+    """
+    logging.info("setup random seed: 0x%x", seed)
+    random.seed(seed)

@@ -1,0 +1,113 @@
+"""The pytest plugin: the fixtures of pynvme, and a device where there is none.
+
+Without --pciaddr, tests run against the embedded target, which starts with the first test that needs a
+device. A conftest.py with an option --pciaddr and fixtures of its own keeps both: the plugin adds only what
+is missing.
+"""
+
+import pytest
+
+import nvme as d
+
+
+class EmbeddedTarget:
+    """One target for the whole session, started when somebody asks where it is."""
+
+    def __init__(self):
+        self._target = None
+
+    def address(self):
+        """Where it listens."""
+        if self._target is None or not self._target.running:
+            self._target = d.Target()
+        return self._target.address
+
+    def stop(self):
+        """End it, if it runs."""
+        if self._target is not None:
+            self._target.stop()
+            self._target = None
+
+
+_embedded = EmbeddedTarget()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_load_initial_conftests(parser):
+    """Add the option once every conftest.py had its chance to."""
+    yield
+    try:
+        parser.addoption(
+            "--pciaddr",
+            action="store",
+            default="",
+            help="the device under test: a PCIe address or the host[:port] of an NVMe/TCP target; "
+            "without it, the embedded target",
+        )
+    except ValueError:
+        pass  # a conftest.py has it
+
+
+def pytest_configure(config):
+    """An empty address stands for the embedded target, also in fixtures that are not ours."""
+    d._nvme.set_default_address(_embedded.address)
+
+
+def pytest_unconfigure(config):
+    """Nothing runs on after the session."""
+    d._nvme.set_default_address(None)
+    _embedded.stop()
+
+
+@pytest.fixture(scope="session")
+def pciaddr(request):
+    """The address of the device under test."""
+    return request.config.getoption("--pciaddr") or _embedded.address()
+
+
+@pytest.fixture
+def pcie(pciaddr):
+    """The device under test, closed after the test."""
+    device = d.Pcie(pciaddr)
+    yield device
+    device.close()
+
+
+@pytest.fixture
+def nvme0(pcie):
+    """Its controller."""
+    return d.Controller(pcie)
+
+
+@pytest.fixture
+def subsystem(nvme0):
+    """Its subsystem: power and resets, on PCIe."""
+    return d.Subsystem(nvme0)
+
+
+@pytest.fixture
+def nvme0n1(nvme0):
+    """Its first namespace, closed after the test."""
+    namespace = d.Namespace(nvme0)
+    yield namespace
+    namespace.close()
+
+
+@pytest.fixture
+def qpair(nvme0):
+    """A queue pair as deep as the controller allows, deleted after the test."""
+    queue = d.Qpair(nvme0, min(1024, (nvme0.cap & 0xFFFF) + 1))
+    yield queue
+    queue.delete()
+
+
+@pytest.fixture(scope="session")
+def buf():
+    """A buffer of 4 KiB, the same for all tests."""
+    return d.Buffer(4096, "pynvme buffer")
+
+
+@pytest.fixture
+def verify(nvme0n1):
+    """Data verification, switched on; whether it could be."""
+    return nvme0n1.verify_enable(True)

@@ -1,0 +1,383 @@
+//! `nvme.Namespace`.
+
+use nvme_spdk::{Command, Data, Error, MOST_BLOCKS, names, nvm_opcode};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::buffer::Buffer;
+use crate::controller::Controller;
+use crate::convert::{Int, ensure};
+use crate::errors;
+use crate::ioworker::IoWorker;
+use crate::qpair::Qpair;
+
+/// A namespace of a controller.
+///
+/// Parameters
+/// ----------
+/// nvme : Controller
+///     Its controller.
+/// nsid : int
+///     Its identifier.
+/// nlba_verify : int
+///     How many blocks are to be verifiable; 0 for all.
+///
+/// Raises
+/// ------
+/// NamespaceCreationError
+///     When there is no such namespace.
+#[pyclass(frozen, subclass, module = "nvme")]
+pub(crate) struct Namespace {
+    inner: nvme_spdk::Namespace,
+    controller: Py<Controller>,
+}
+
+#[pymethods]
+impl Namespace {
+    #[new]
+    #[pyo3(signature = (nvme, nsid=Int(1), nlba_verify=Int(0)))]
+    fn new(py: Python<'_>, nvme: &Bound<'_, Controller>, nsid: Int<u32>, nlba_verify: Int<u64>) -> PyResult<Self> {
+        let _ = nlba_verify;
+        let controller = nvme.get().inner();
+        let inner = py.detach(|| controller.namespace(nsid.0)).map_err(errors::namespace_creation)?;
+        Ok(Namespace { inner, controller: nvme.clone().unbind() })
+    }
+
+    /// Its identifier.
+    #[getter]
+    fn nsid(&self) -> u32 {
+        self.inner.nsid()
+    }
+
+    /// Closes it. Closing again does nothing.
+    fn close(&self) {}
+
+    /// Switches the verification of read data on or off. Returns whether there is a table to verify with; this
+    /// version has none.
+    #[pyo3(signature = (enable=true))]
+    fn verify_enable(&self, enable: bool) -> bool {
+        let _ = enable;
+        false
+    }
+
+    /// One field of its Identify data.
+    #[pyo3(signature = (byte_end, byte_begin=None, r#type=None, cns=0, csi=0, cntid=0))]
+    #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
+    fn id_data<'py>(
+        &self,
+        py: Python<'py>,
+        byte_end: Int<usize>,
+        byte_begin: Option<usize>,
+        r#type: Option<Bound<'py, PyAny>>,
+        cns: u8,
+        csi: u8,
+        cntid: u16,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let arguments = PyDict::new(py);
+        arguments.set_item("nsid", self.nsid())?;
+        arguments.set_item("cns", cns)?;
+        arguments.set_item("csi", csi)?;
+        arguments.set_item("cntid", cntid)?;
+        if let Some(kind) = r#type {
+            arguments.set_item("type", kind)?;
+        }
+        self.controller.bind(py).call_method("id_data", (byte_end.0, byte_begin), Some(&arguments))
+    }
+
+    /// The name of an I/O command.
+    #[staticmethod]
+    fn cmdname(opcode: Int<u32>) -> PyResult<&'static str> {
+        ensure(opcode.0 < 256, "an opcode has 8 bits")?;
+        Ok(names::io_command(opcode.0 as u8))
+    }
+
+    /// Reads blocks into a buffer.
+    ///
+    /// Parameters
+    /// ----------
+    /// qpair : Qpair
+    ///     The queue pair the command goes out on.
+    /// buf : Buffer
+    ///     Where the data goes.
+    /// lba : int
+    ///     The first block.
+    /// lba_count : int
+    ///     How many blocks, 1 to 65536.
+    /// io_flags : int
+    ///     Bits 31:16 of dword 12: 1<<14 Force Unit Access, 1<<15 Limited Retry.
+    /// dword13, dword14, dword15 : int
+    ///     The rest of the command.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Qpair
+    ///     The queue pair, for `.waitdone()`.
+    #[pyo3(signature = (
+        qpair, buf, lba, lba_count=Int(1), io_flags=Int(0), dword13=Int(0), dword14=Int(0), dword15=Int(0), cb=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
+    fn read<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        buf: Option<Bound<'py, Buffer>>,
+        lba: Int<u64>,
+        lba_count: Int<u32>,
+        io_flags: Int<u64>,
+        dword13: Int<u32>,
+        dword14: Int<u32>,
+        dword15: Int<u32>,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let command = range_command(nvm_opcode::READ, self.nsid(), lba.0, lba_count.0, io_flags.0)?;
+        let command = command.cdw13(dword13.0).cdw14(dword14.0).cdw15(dword15.0);
+        self.transfer(qpair, buf, &command, lba_count.0, cb)
+    }
+
+    /// Writes blocks from a buffer; the parameters are those of read().
+    #[pyo3(signature = (
+        qpair, buf, lba, lba_count=Int(1), io_flags=Int(0), dword13=Int(0), dword14=Int(0), dword15=Int(0), cb=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
+    fn write<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        buf: Option<Bound<'py, Buffer>>,
+        lba: Int<u64>,
+        lba_count: Int<u32>,
+        io_flags: Int<u64>,
+        dword13: Int<u32>,
+        dword14: Int<u32>,
+        dword15: Int<u32>,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let command = range_command(nvm_opcode::WRITE, self.nsid(), lba.0, lba_count.0, io_flags.0)?;
+        let command = command.cdw13(dword13.0).cdw14(dword14.0).cdw15(dword15.0);
+        self.transfer(qpair, buf, &command, lba_count.0, cb)
+    }
+
+    /// Compares blocks with a buffer.
+    #[pyo3(signature = (qpair, buf, lba, lba_count=Int(1), io_flags=Int(0), cb=None))]
+    fn compare<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        buf: Option<Bound<'py, Buffer>>,
+        lba: Int<u64>,
+        lba_count: Int<u32>,
+        io_flags: Int<u16>,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let command = range_command(nvm_opcode::COMPARE, self.nsid(), lba.0, lba_count.0, io_flags.0.into())?;
+        self.transfer(qpair, buf, &command, lba_count.0, cb)
+    }
+
+    /// Writes zeros to blocks.
+    #[pyo3(signature = (qpair, lba, lba_count=Int(1), io_flags=Int(0), cb=None))]
+    fn write_zeroes<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        lba: Int<u64>,
+        lba_count: Int<u32>,
+        io_flags: Int<u16>,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let command = range_command(nvm_opcode::WRITE_ZEROES, self.nsid(), lba.0, lba_count.0, io_flags.0.into())?;
+        self.submit(qpair, &command, Ok(None), cb)
+    }
+
+    /// Deallocates ranges that Buffer.set_dsm_range() has written into a buffer.
+    #[pyo3(signature = (qpair, buf, range_count, attribute=Int(4), cb=None))]
+    fn dsm<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        buf: Option<Bound<'py, Buffer>>,
+        range_count: Int<u32>,
+        attribute: Int<u32>,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let Some(buf) = buf else { return Err(no_buffer("no range prepared")) };
+        ensure((1..=256).contains(&range_count.0), format!("{} ranges: a command has 1 to 256", range_count.0))?;
+        let command = Command::io(nvm_opcode::DATASET_MANAGEMENT, self.nsid())
+            .cdw10(range_count.0 - 1)
+            .cdw11(attribute.0);
+        self.submit(qpair, &command, buf.get().raw_data().map(Some), cb)
+    }
+
+    /// Commits what was written to the medium.
+    #[pyo3(signature = (qpair, cb=None))]
+    fn flush<'py>(&self, qpair: Bound<'py, Qpair>, cb: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, Qpair>> {
+        self.submit(qpair, &Command::flush(self.nsid()), Ok(None), cb)
+    }
+
+    /// Any I/O command.
+    #[pyo3(signature = (
+        opcode, qpair, buf=None, nsid=Int(1), cdw10=Int(0), cdw11=Int(0), cdw12=Int(0), cdw13=Int(0), cdw14=Int(0),
+        cdw15=Int(0), cb=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
+    fn send_cmd<'py>(
+        &self,
+        opcode: Int<u16>,
+        qpair: Bound<'py, Qpair>,
+        buf: Option<Bound<'py, Buffer>>,
+        nsid: Int<u32>,
+        cdw10: Int<u32>,
+        cdw11: Int<u32>,
+        cdw12: Int<u32>,
+        cdw13: Int<u32>,
+        cdw14: Int<u32>,
+        cdw15: Int<u32>,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let command = Command::io(opcode.0 as u8, nsid.0)
+            .flags((opcode.0 >> 8) as u8)
+            .cdw10(cdw10.0)
+            .cdw11(cdw11.0)
+            .cdw12(cdw12.0)
+            .cdw13(cdw13.0)
+            .cdw14(cdw14.0)
+            .cdw15(cdw15.0);
+        let data = buf.map(|buf| buf.get().raw_data()).transpose();
+        self.submit(qpair, &command, data, cb)
+    }
+
+    /// Makes a worker that loads the namespace from a thread of its own; start it with start() or `with`.
+    ///
+    /// Parameters
+    /// ----------
+    /// io_size : int
+    ///     Blocks per command.
+    /// lba_random : bool or int
+    ///     Percentage of commands at random places.
+    /// read_percentage : int
+    ///     Percentage of reads; the others write.
+    /// op_percentage : dict, optional
+    ///     Opcodes and their percentages; replaced by the counts when the worker is closed.
+    /// time : int
+    ///     Seconds after which it ends.
+    /// qdepth : int
+    ///     Depth of its queue pair, 2 to 1024; one command less is in flight.
+    /// region_start, region_end : int
+    ///     The blocks it stays in, region_end excluded.
+    /// iops : int
+    ///     Commands per second at most; 0 for full speed.
+    /// io_count : int
+    ///     Commands after which it ends.
+    /// lba_start : int
+    ///     Where sequential commands begin.
+    /// output_io_per_second : list, optional
+    ///     An empty list, filled with the completions of each second.
+    /// output_percentile_latency : dict, optional
+    ///     Percentiles, filled with the microseconds within which so many commands completed.
+    #[pyo3(signature = (
+        io_size=None, lba_step=None, lba_align=None, lba_random=None, read_percentage=Int(100), op_percentage=None,
+        time=Int(0), qdepth=Int(64), region_start=Int(0), region_end=Int(u64::MAX), iops=Int(0), io_count=Int(0),
+        lba_start=Int(0), qprio=Int(0), distribution=None, ptype=Int(0xbeef), pvalue=Int(100), io_sequence=None,
+        fw_debug=false, output_io_per_second=None, output_percentile_latency=None, output_cmdlog_list=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
+    fn ioworker<'py>(
+        &self,
+        py: Python<'py>,
+        io_size: Option<Bound<'py, PyAny>>,
+        lba_step: Option<Bound<'py, PyAny>>,
+        lba_align: Option<Bound<'py, PyAny>>,
+        lba_random: Option<Bound<'py, PyAny>>,
+        read_percentage: Int<u32>,
+        op_percentage: Option<Bound<'py, PyDict>>,
+        time: Int<u64>,
+        qdepth: Int<i64>,
+        region_start: Int<u64>,
+        region_end: Int<u64>,
+        iops: Int<u32>,
+        io_count: Int<u64>,
+        lba_start: Int<u64>,
+        qprio: Int<u8>,
+        distribution: Option<Bound<'py, PyAny>>,
+        ptype: Int<u32>,
+        pvalue: Int<u32>,
+        io_sequence: Option<Bound<'py, PyAny>>,
+        fw_debug: bool,
+        output_io_per_second: Option<Bound<'py, PyAny>>,
+        output_percentile_latency: Option<Bound<'py, PyDict>>,
+        output_cmdlog_list: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, IoWorker>> {
+        let later = [
+            ("lba_step", lba_step.is_some()),
+            ("lba_align", lba_align.is_some()),
+            ("qprio", qprio.0 != 0),
+            ("distribution", distribution.is_some()),
+            ("ptype and pvalue", (ptype.0, pvalue.0) != (0xbeef, 100)),
+            ("io_sequence", io_sequence.is_some()),
+            ("fw_debug", fw_debug),
+            ("output_cmdlog_list", output_cmdlog_list.is_some()),
+        ];
+        if let Some((name, _)) = later.iter().find(|(_, given)| *given) {
+            return Err(pyo3::exceptions::PyNotImplementedError::new_err(format!(
+                "ioworker does not take {name} yet"
+            )));
+        }
+        let request = crate::ioworker::Request {
+            io_size: io_size.map_or(Ok(Int(8)), |value| value.extract())?.0,
+            random: lba_random,
+            read_percentage: read_percentage.0,
+            op_percentage,
+            time: time.0,
+            qdepth: qdepth.0,
+            region: region_start.0..region_end.0,
+            iops: iops.0,
+            io_count: io_count.0,
+            lba_start: lba_start.0,
+            output_io_per_second,
+            output_percentile_latency,
+        };
+        Bound::new(py, IoWorker::new(py, &self.inner, request)?)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<namespace: {}>", self.nsid())
+    }
+}
+
+fn range_command(opcode: u8, nsid: u32, lba: u64, blocks: u32, flags: u64) -> PyResult<Command> {
+    ensure(blocks > 0, "lba_count is at least 1")?;
+    ensure(blocks <= MOST_BLOCKS, "exceed lba count limit")?;
+    let command = Command::range(opcode, nsid, lba, blocks);
+    Ok(command.cdw12(command.cdw12 | (flags as u16 as u32) << 16))
+}
+
+fn no_buffer(text: &'static str) -> PyErr {
+    pyo3::exceptions::PyAssertionError::new_err(text)
+}
+
+impl Namespace {
+    fn transfer<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        buf: Option<Bound<'py, Buffer>>,
+        command: &Command,
+        blocks: u32,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let Some(buf) = buf else { return Err(no_buffer("no buffer allocated")) };
+        let buffer = buf.get();
+        let data = self.inner.data(buffer.memory(), buffer.offset(), buffer.size(), blocks);
+        self.submit(qpair, command, data.map(Some), cb)
+    }
+
+    fn submit<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        command: &Command,
+        data: Result<Option<Data>, Error>,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let kind = match command.opcode {
+            nvm_opcode::READ | nvm_opcode::WRITE => "read write commands",
+            _ => "io commands",
+        };
+        qpair.get().submit(command, data, cb, kind)?;
+        Ok(qpair)
+    }
+}

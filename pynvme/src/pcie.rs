@@ -1,0 +1,200 @@
+//! `nvme.Pcie` and `nvme.Tcp`: the device under test.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use nvme_spdk::{Address, ConnectOptions, Controller, DEFAULT_TCP_PORT};
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
+use pyo3::prelude::*;
+
+use crate::convert::Int;
+use crate::errors;
+
+/// A device: a PCIe address, or the address of an NVMe/TCP target.
+///
+/// Over TCP the controller is connected and initialised here, through discovery: the last I/O subsystem it
+/// lists.
+///
+/// Parameters
+/// ----------
+/// addr : str
+///     "0000:01:00.0", "01:00.0", "192.168.1.7", "192.168.1.7:4420" or a host name. An empty string stands for
+///     the embedded target, where somebody provides one (the pytest plugin does).
+/// port : int
+///     TCP port; 0 is 4420.
+/// nqn : str, optional
+///     The subsystem to connect to; found by discovery if left out.
+/// timeout : float
+///     Seconds that connecting may take.
+///
+/// Raises
+/// ------
+/// NvmeEnumerateError
+///     When the controller cannot be had; the text says why and what to do.
+#[pyclass(frozen, subclass, module = "nvme")]
+pub(crate) struct Pcie {
+    text: String,
+    controller: Controller,
+}
+
+/// The address of an NVMe/TCP target: Pcie with the port it usually has.
+#[pyclass(frozen, subclass, extends = Pcie, module = "nvme")]
+pub(crate) struct Tcp;
+
+/// Where to go for an empty address.
+static DEFAULT_ADDRESS: OnceLock<Mutex<Option<Py<PyAny>>>> = OnceLock::new();
+
+/// Names a function without arguments that returns the address which an empty one stands for; None removes it.
+#[pyfunction]
+pub(crate) fn set_default_address(provider: Option<Py<PyAny>>) {
+    let before = std::mem::replace(&mut *DEFAULT_ADDRESS.get_or_init(Mutex::default).lock(), provider);
+    // Outside the lock: dropping it may run Python code.
+    drop(before);
+}
+
+/// Seconds that connecting may take unless told otherwise.
+const TIMEOUT: f64 = 10.0;
+
+#[pymethods]
+impl Pcie {
+    #[new]
+    #[pyo3(signature = (addr, port=Int(0), *, nqn=None, timeout=TIMEOUT))]
+    fn new(py: Python<'_>, addr: String, port: Int<u16>, nqn: Option<String>, timeout: f64) -> PyResult<Self> {
+        connect(py, addr, port.0, nqn, timeout)
+    }
+
+    /// Closes the device: queue pairs that are left are deleted, outstanding commands aborted. Closing again does
+    /// nothing.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.controller.close());
+    }
+
+    /// Hot reset; a device at a TCP port has no slot to reset.
+    #[pyo3(signature = (rst_fn=None))]
+    fn reset(&self, rst_fn: Option<Py<PyAny>>) -> PyResult<bool> {
+        drop(rst_fn);
+        Err(no_slot("reset()"))
+    }
+
+    /// Function level reset.
+    fn flr(&self) -> PyResult<bool> {
+        Err(no_slot("flr()"))
+    }
+
+    /// A register of the PCI configuration space.
+    #[pyo3(signature = (offset, byte_count=4))]
+    fn register(&self, offset: u32, byte_count: u32) -> PyResult<u64> {
+        let _ = (offset, byte_count);
+        Err(no_slot("register()"))
+    }
+
+    /// The offset of a capability in the PCI configuration space.
+    fn cap_offset(&self, cap_id: u8) -> PyResult<Option<u8>> {
+        let _ = cap_id;
+        Err(no_slot("cap_offset()"))
+    }
+
+    /// Active State Power Management control.
+    #[getter]
+    fn aspm(&self) -> PyResult<u8> {
+        Err(no_slot("aspm"))
+    }
+
+    #[setter]
+    fn set_aspm(&self, value: u8) -> PyResult<()> {
+        let _ = value;
+        Err(no_slot("aspm"))
+    }
+
+    /// PCI power state, D0 to D3hot.
+    #[getter]
+    fn power_state(&self) -> PyResult<u8> {
+        Err(no_slot("power_state"))
+    }
+
+    #[setter]
+    fn set_power_state(&self, value: u8) -> PyResult<()> {
+        let _ = value;
+        Err(no_slot("power_state"))
+    }
+
+    fn __getitem__(&self, index: &Bound<'_, PyAny>) -> PyResult<u8> {
+        let _ = index;
+        Err(no_slot("its configuration space"))
+    }
+
+    fn __setitem__(&self, index: &Bound<'_, PyAny>, value: u8) -> PyResult<()> {
+        let _ = (index, value);
+        Err(no_slot("its configuration space"))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<device: {}>", self.text)
+    }
+}
+
+#[pymethods]
+impl Tcp {
+    #[new]
+    #[pyo3(signature = (addr, port=Int(DEFAULT_TCP_PORT), *, nqn=None, timeout=TIMEOUT))]
+    fn new(
+        py: Python<'_>,
+        addr: String,
+        port: Int<u16>,
+        nqn: Option<String>,
+        timeout: f64,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let pcie = connect(py, addr, port.0, nqn, timeout)?;
+        Ok(PyClassInitializer::from(pcie).add_subclass(Tcp))
+    }
+}
+
+fn no_slot(what: &str) -> PyErr {
+    PyNotImplementedError::new_err(format!("{what} belongs to PCIe; this device is connected over TCP"))
+}
+
+fn connect(py: Python<'_>, addr: String, port: u16, nqn: Option<String>, timeout: f64) -> PyResult<Pcie> {
+    let text = if addr.is_empty() { default_address(py)? } else { addr };
+    let mut address: Address = text.parse().map_err(|e: nvme_spdk::AddressError| errors::enumerate(e.of(&text)))?;
+    // A port that stands in the address is the one meant.
+    if let Address::Tcp { port: parsed, .. } = &mut address {
+        if *parsed == DEFAULT_TCP_PORT && port != 0 {
+            *parsed = port;
+        }
+    }
+    let timeout = Duration::try_from_secs_f64(timeout)
+        .map_err(|_| PyAssertionError::new_err(format!("timeout is a number of seconds, not {timeout}")))?;
+    let mut options = ConnectOptions::new().timeout(timeout);
+    if let Some(nqn) = nqn {
+        options = options.subnqn(nqn);
+    }
+    let controller = py.detach(|| Controller::connect(&address, options)).map_err(errors::enumerate)?;
+    // As the original has it: the host alone.
+    let text = match address {
+        Address::Tcp { host, .. } => host,
+        pcie @ Address::Pcie(_) => pcie.to_string(),
+    };
+    Ok(Pcie { text, controller })
+}
+
+fn default_address(py: Python<'_>) -> PyResult<String> {
+    let provider = DEFAULT_ADDRESS.get_or_init(Mutex::default).lock().as_ref().map(|provider| provider.clone_ref(py));
+    match provider {
+        Some(provider) => provider.call0(py)?.extract(py),
+        None => Err(errors::NvmeEnumerateError::new_err(
+            "fail to create the controller: the address is empty; give the PCIe address of an SSD, the host of an \
+             NVMe/TCP target, or run under pytest, whose plugin starts the embedded target",
+        )),
+    }
+}
+
+impl Pcie {
+    pub(crate) fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.text
+    }
+}

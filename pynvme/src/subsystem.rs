@@ -1,0 +1,32 @@
+//! `nvme.Subsystem`.
+
+use pyo3::exceptions::PyNotImplementedError;
+use pyo3::prelude::*;
+
+use crate::controller::Controller;
+
+/// Power and resets of an NVM subsystem: a matter of PCIe.
+///
+/// Raises
+/// ------
+/// NotImplementedError
+///     For a device that is connected over TCP.
+#[pyclass(frozen, subclass, module = "nvme")]
+pub(crate) struct Subsystem;
+
+#[pymethods]
+impl Subsystem {
+    #[new]
+    #[pyo3(signature = (nvme, poweron_cb=None, poweroff_cb=None))]
+    fn new(
+        nvme: &Bound<'_, Controller>,
+        poweron_cb: Option<Bound<'_, PyAny>>,
+        poweroff_cb: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let _ = (poweron_cb, poweroff_cb);
+        Err(PyNotImplementedError::new_err(format!(
+            "power and subsystem resets belong to PCIe; {} is connected over TCP",
+            nvme.get().address()
+        )))
+    }
+}
