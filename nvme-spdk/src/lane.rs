@@ -16,6 +16,7 @@ use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::observer::Scope;
 use crate::queue::{Completed, Data, Queue, Token};
+use crate::status::Status;
 use crate::{names, wait};
 
 /// SPDK's side of a queue pair. Dropping it completes what is outstanding and frees it.
@@ -160,10 +161,14 @@ impl<H: Handle> Lane<H> {
             let mut link = self.lock()?;
             let _scope = H::scope(&self.log);
             link.poll(0);
-            match link.queue.take(token) {
-                None if link.broken => Err(Error::QpairDead { qid: self.qid, state: "disconnected" }),
-                answer => Ok(answer),
+            let answer = link.queue.take(token);
+            // A command that SPDK aborted because the connection broke was not answered by anybody.
+            let answered =
+                answer.as_ref().is_some_and(|done| done.completion.status() != Status::ABORTED_SQ_DELETION);
+            if link.broken && !answered {
+                return Err(Error::QpairDead { qid: self.qid, state: "disconnected" });
             }
+            Ok(answer)
         });
         if answer.is_err() {
             if let Ok(link) = self.lock() {

@@ -11,6 +11,9 @@
 int rte_eal_init(int argc, char **argv);
 int rte_openlog_stream(FILE *stream);
 
+/* In log.c. */
+FILE *shim_dpdk_log(void);
+
 bool
 shim_has_internals(void)
 {
@@ -50,8 +53,8 @@ shim_env_init(int argc, char **argv, bool legacy_mem, char *said, size_t said_si
 
 	said[0] = '\0';
 	if (stream != NULL) {
-		/* NULL sends what DPDK has to say later to stderr again. */
-		rte_openlog_stream(NULL);
+		/* What DPDK has to say later goes to the log. */
+		rte_openlog_stream(shim_dpdk_log());
 		fclose(stream);
 		snprintf(said, said_size, "%s", text);
 		free(text);

@@ -1,7 +1,9 @@
-/* SPDK's log as one function per line of text: va_list does not cross into Rust. */
+/* SPDK's and DPDK's logs as one function per line of text: va_list does not cross into Rust. */
 #include "internals.h"
 
 #include "spdk/log.h"
+
+FILE *shim_dpdk_log(void);
 
 static shim_log_fn g_log_fn;
 
@@ -27,4 +29,34 @@ shim_log_open(shim_log_fn fn)
 {
 	g_log_fn = fn;
 	spdk_log_open(log_line);
+}
+
+/* What DPDK prints, a line at a time; it says the level in no way that could be read back. */
+static ssize_t
+dpdk_write(void *cookie, const char *text, size_t size)
+{
+	char line[512];
+	size_t length = size < sizeof(line) ? size : sizeof(line) - 1;
+
+	memcpy(line, text, length);
+	while (length > 0 && line[length - 1] == '\n') {
+		length--;
+	}
+	line[length] = '\0';
+	if (length > 0 && g_log_fn != NULL) {
+		g_log_fn(SPDK_LOG_INFO, "", 0, "dpdk", line);
+	}
+	return size;
+}
+
+FILE *
+shim_dpdk_log(void)
+{
+	cookie_io_functions_t functions = { .write = dpdk_write };
+	FILE *stream = fopencookie(NULL, "w", functions);
+
+	if (stream != NULL) {
+		setvbuf(stream, NULL, _IOLBF, 0);
+	}
+	return stream;
 }

@@ -1,0 +1,203 @@
+//! Addresses that lead nowhere and targets that do not answer: an error in time, and nobody else waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nvme_spdk::{Address, Command, ConnectOptions, Controller, Data, DmaBuf, Error, Target};
+use support::{Stopped, closed_port, connect, silent_port, target, timed};
+
+const TIMEOUT: Duration = Duration::from_millis(1500);
+/// On a loaded machine a thread may have to wait for its turn.
+const GRACE: Duration = Duration::from_millis(800);
+
+fn options() -> ConnectOptions {
+    ConnectOptions::new().timeout(TIMEOUT)
+}
+
+/// The error of a connection that must fail, and must fail in time.
+fn refused(address: &Address, options: ConnectOptions) -> Error {
+    let (result, took) = timed(|| Controller::connect(address, options));
+    let error = result.expect_err("nothing is there");
+    assert!(took < TIMEOUT + GRACE, "{took:?}: {error}");
+    error
+}
+
+#[test]
+fn a_closed_port_is_refused_at_once() {
+    let error = refused(&closed_port(), options());
+    assert!(matches!(error, Error::Connect { .. }), "{error}");
+    assert!(error.to_string().contains("start the target"), "{error}");
+}
+
+#[test]
+fn an_unknown_host_says_so() {
+    let error = refused(&Address::tcp("no-such-host.invalid", 4420), options());
+    assert!(matches!(error, Error::Resolve { .. } | Error::Timeout { .. }), "{error}");
+}
+
+#[test]
+fn an_unknown_subsystem_names_the_subsystem() {
+    let nqn = "nqn.2014-08.org.example:nobody";
+    let error = refused(target().address(), options().subnqn(nqn));
+    assert!(matches!(error, Error::ConnectRefused { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(nqn) && text.contains("check the NQN"), "{text}");
+
+    for bad in ["", &"x".repeat(224), "a\0b"] {
+        let error = refused(target().address(), options().subnqn(bad));
+        assert!(matches!(error, Error::InvalidArgument(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_port_that_accepts_and_never_answers() {
+    let error = refused(&silent_port(), options());
+    assert!(matches!(error, Error::Timeout { .. } | Error::Open { .. }), "{error}");
+    let error = refused(&silent_port(), options().subnqn("nqn.2014-08.org.example:silent"));
+    assert!(matches!(error, Error::Timeout { .. } | Error::Open { .. }), "{error}");
+}
+
+#[test]
+fn an_address_that_swallows_everything() {
+    // TEST-NET-1, which is routed nowhere; where there is no route at all it is refused at once.
+    let error = refused(&Address::tcp("192.0.2.1", 4420), options());
+    assert!(matches!(error, Error::Timeout { .. } | Error::Connect { .. }), "{error}");
+}
+
+#[test]
+fn a_port_that_speaks_something_else() {
+    use std::io::Write;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = Address::tcp("127.0.0.1", listener.local_addr().expect("its address").port());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n");
+        }
+    });
+    let error = refused(&address, options());
+    assert!(error.to_string().contains("NVMe/TCP"), "{error}");
+}
+
+#[test]
+fn a_target_stopped_while_connecting() {
+    let target = Target::start().expect("a target");
+    let stopped = Stopped::new(&target);
+    let error = refused(target.address(), options());
+    assert!(matches!(error, Error::Timeout { .. } | Error::Open { .. }), "{error}");
+    drop(stopped);
+    Controller::connect(target.address(), ConnectOptions::new()).expect("it goes on");
+}
+
+#[test]
+fn a_target_stopped_while_creating_a_queue() {
+    let target = Target::start().expect("a target");
+    let controller = Controller::connect(target.address(), options()).expect("a controller");
+    let stopped = Stopped::new(&target);
+    let (result, took) = timed(|| controller.create_qpair(16));
+    let error = result.expect_err("nothing answers");
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    assert!(took < TIMEOUT + GRACE, "{took:?}");
+    // What it was asked on the way makes the controller useless; that is said, and at once.
+    let (result, took) = timed(|| controller.create_qpair(16));
+    assert!(result.is_err() && took < GRACE, "{result:?} after {took:?}");
+    drop(stopped);
+    Controller::connect(target.address(), options()).expect("a new connection works");
+}
+
+#[test]
+fn a_target_stopped_while_waiting() {
+    let target = Target::start().expect("a target");
+    let controller = Controller::connect(target.address(), options()).expect("a controller");
+    let qpair = controller.create_qpair(16).expect("a queue pair");
+    let buffer = DmaBuf::new(512).expect("a buffer");
+    let stopped = Stopped::new(&target);
+    let (result, took) = timed(|| qpair.execute_within(&Command::read(1, 0, 1), Some(Data::from(&buffer)), TIMEOUT));
+    assert!(matches!(result, Err(Error::Timeout { .. })), "{result:?}");
+    assert!(took < TIMEOUT + GRACE, "{took:?}");
+    let (result, took) = timed(|| controller.execute_within(&Command::get_features(7), None, TIMEOUT));
+    assert!(matches!(result, Err(Error::Timeout { .. })), "{result:?}");
+    assert!(took < TIMEOUT + GRACE, "{took:?}");
+    drop(stopped);
+
+    // Both commands are answered late; nobody waits for them, and the queues work on.
+    let done = qpair.execute(&Command::read(1, 0, 1), Some(Data::from(&buffer))).expect("an answer");
+    assert!(done.completion.is_success());
+    assert_eq!(qpair.outstanding(), 0, "the abandoned command has freed its place");
+    controller.execute(&Command::get_features(7), None).expect("an answer");
+}
+
+#[test]
+fn a_stopped_target_is_closed_in_time() {
+    let target = Target::start().expect("a target");
+    let controller = Controller::connect(target.address(), options()).expect("a controller");
+    let qpair = controller.create_qpair(16).expect("a queue pair");
+    qpair.submit(&Command::flush(1), None).expect("room");
+    let _stopped = Stopped::new(&target);
+    let ((), took) = timed(|| controller.close());
+    assert!(took < Duration::from_secs(2) + GRACE, "{took:?}");
+    assert!(matches!(qpair.submit(&Command::flush(1), None), Err(Error::QpairDead { .. })));
+}
+
+#[test]
+fn a_killed_target_fails_its_queues() {
+    let target = Target::start().expect("a target");
+    let controller = Controller::connect(target.address(), options()).expect("a controller");
+    let qpair = controller.create_qpair(16).expect("a queue pair");
+    let stopped = Stopped::new(&target);
+    let token = qpair.submit(&Command::flush(1), None).expect("room");
+    qpair.poll().expect("it is on its way");
+    std::mem::forget(stopped);
+    target.stop();
+
+    qpair.wait(TIMEOUT).expect("the outstanding command is aborted");
+    let done = qpair.next_completion().expect("the queue exists").expect("its completion");
+    assert_eq!((done.token, done.completion.status()), (token, nvme_spdk::Status::ABORTED_SQ_DELETION));
+    let error = qpair.execute(&Command::flush(1), None).unwrap_err();
+    assert!(matches!(error, Error::QpairDead { .. }), "{error}");
+    let error = controller.execute(&Command::get_features(7), None).unwrap_err();
+    assert!(matches!(error, Error::Dead { .. }), "{error}");
+    assert!(error.to_string().contains("check that the target is alive"), "{error}");
+}
+
+#[test]
+fn nobody_else_waits_for_a_target_that_does_not_answer() {
+    let healthy = connect();
+    let qpair = healthy.create_qpair(16).expect("a queue pair");
+    let buffer = DmaBuf::new(512).expect("a buffer");
+
+    let sick = Target::start().expect("a target");
+    let open = Controller::connect(sick.address(), options()).expect("a controller");
+    let stopped = Stopped::new(&sick);
+    let over = Arc::new(AtomicBool::new(false));
+    let connecting = thread::spawn({
+        let (over, silent) = (Arc::clone(&over), silent_port());
+        move || {
+            let errors = [
+                Controller::connect(sick.address(), options()).map(drop),
+                open.create_qpair(8).map(drop),
+                Controller::connect(&silent, options()).map(drop),
+            ];
+            over.store(true, Ordering::Relaxed);
+            (sick, errors.map(|result| result.expect_err("it does not answer")))
+        }
+    });
+
+    let (mut rounds, mut slowest) = (0, Duration::ZERO);
+    while !over.load(Ordering::Relaxed) {
+        let start = Instant::now();
+        qpair.execute(&Command::read(1, 0, 1), Some(Data::from(&buffer))).expect("a read");
+        healthy.execute(&Command::get_features(7), None).expect("Get Features");
+        healthy.read_register(0x1c).expect("CSTS");
+        drop(healthy.create_qpair(4).expect("a queue pair"));
+        drop(connect());
+        slowest = slowest.max(start.elapsed());
+        rounds += 1;
+    }
+    let (sick, _errors) = connecting.join().expect("no panic");
+    drop(stopped);
+    drop(sick);
+    assert!(rounds >= 10, "{rounds} rounds while others waited {:?}", 3 * TIMEOUT);
+    assert!(slowest < TIMEOUT, "one round took {slowest:?}");
+}

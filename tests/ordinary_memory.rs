@@ -1,0 +1,31 @@
+//! Without hugepages NVMe/TCP works all the same. A program of its own: the environment starts once.
+
+use nvme_spdk::{Controller, ConnectOptions, DmaBuf, Env, EnvOptions, Error, IoWorker, Memory, Workload};
+use std::time::Duration;
+
+#[test]
+fn ordinary_memory_does_for_tcp() {
+    let env = Env::start(EnvOptions::new().memory(Memory::Ordinary { megabytes: 256 })).expect("it starts");
+    assert!(!env.hugepages() && !env.pci());
+
+    let controller =
+        Controller::connect(support::target().address(), ConnectOptions::new()).expect("the target is there");
+    let namespace = controller.namespace(1).expect("namespace 1");
+    let qpair = controller.create_qpair(8).expect("a queue pair");
+    let buffer = DmaBuf::new(4096).expect("a buffer");
+    buffer.write(0, b"ordinary");
+    namespace.write(&qpair, &buffer, 7, 8).expect("a write");
+    buffer.fill(0..4096, 0);
+    namespace.read(&qpair, &buffer, 7, 8).expect("a read");
+    assert_eq!(buffer.to_vec(0..8), b"ordinary");
+
+    let workload = Workload::new().time(Duration::from_millis(300));
+    let report = IoWorker::start(&namespace, &workload).expect("a worker").join();
+    assert!(report.failure.is_none() && report.ios > 100, "{report:?}");
+
+    let error = DmaBuf::new(1 << 30).unwrap_err();
+    assert!(error.to_string().contains("NVME_MEMORY_MB"), "{error}");
+
+    let error = Controller::connect(&"0000:ff:1f.7".parse().expect("an address"), ConnectOptions::new()).unwrap_err();
+    assert!(matches!(error, Error::Open { .. }) && error.to_string().contains("lspci"), "{error}");
+}
