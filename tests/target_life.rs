@@ -6,15 +6,18 @@ use std::path::PathBuf;
 use nvme_spdk::{Address, Error, Hugepages, Target};
 use support::{child, eventually, is_alive, signal};
 
-/// What an owner in a process of its own says about its target.
+/// An owner in a process of its own, and the process of its target.
 fn owner() -> (std::process::Child, u32) {
     let mut owner = child("an_owner_of_a_target");
-    let output = BufReader::new(owner.stdout.take().expect("it is piped"));
-    let pid = output
-        .lines()
-        .map_while(Result::ok)
-        .find_map(|line| line.split("target ").nth(1).and_then(|pid| pid.parse().ok()))
-        .expect("the owner names its target");
+    let mut output = BufReader::new(owner.stdout.take().expect("it is piped"));
+    let pid = loop {
+        let mut line = String::new();
+        assert_ne!(output.read_line(&mut line).expect("text"), 0, "the owner names its target");
+        if let Some((_, pid)) = line.trim().rsplit_once("pid=") {
+            break pid.parse().expect("a process identifier");
+        }
+    };
+    owner.stdout = Some(output.into_inner());
     (owner, pid)
 }
 
@@ -22,7 +25,7 @@ fn owner() -> (std::process::Child, u32) {
 #[ignore = "run by others, as a process to be killed"]
 fn an_owner_of_a_target() {
     let target = Target::start().expect("a target");
-    println!("target {}", target.pid());
+    println!("pid={}", target.pid());
     // Until standard input ends.
     std::io::stdin().lines().count();
 }

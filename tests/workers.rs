@@ -14,7 +14,8 @@ fn a_worker_ends_after_its_time() {
     assert!(took >= Duration::from_millis(1200) && took < Duration::from_secs(3), "{took:?}");
     assert_eq!(report.per_second.len(), 1);
     assert_eq!(report.count(1) + report.count(2), report.ios);
-    assert_eq!(report.bytes, report.ios * 4096);
+    // A command at the very end of the namespace is shorter.
+    assert!(report.bytes <= report.ios * 4096 && report.bytes > report.ios * 4000);
     assert_eq!(report.latency.count(), report.ios);
     assert!(report.latency.min() <= report.latency.mean() && report.latency.mean() <= report.latency.max());
     assert!(report.busy > 0.0 && report.busy <= 1.0);
@@ -59,7 +60,7 @@ fn other_commands_than_read_and_write() {
 #[test]
 fn an_error_of_the_device_ends_it_and_is_reported() {
     let namespace = connect().namespace(1).expect("namespace 1");
-    let workload = Workload::new().operations([(0xff, 100)]).time(Duration::from_secs(60));
+    let workload = Workload::new().operations([(0x80, 100)]).time(Duration::from_secs(60));
     let report = IoWorker::start(&namespace, &workload).expect("a worker").join();
     assert_eq!(report.failure, Some(Failure::Status(Status::new(0, 0x01))));
     assert_eq!(report.ios, 0);

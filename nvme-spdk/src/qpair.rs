@@ -204,8 +204,10 @@ impl Qpair {
     /// Deletes it. Outstanding commands are aborted, their completions are not delivered. Deleting again, or
     /// after the controller was closed, does nothing.
     pub fn delete(&self) {
-        self.controller.remove_lane(&self.lane);
-        if !self.lane.free(DELETE_PATIENCE) {
+        // Freed first: as long as it is listed, closing the controller waits for that.
+        if self.lane.free(DELETE_PATIENCE) {
+            self.controller.remove_lane(&self.lane);
+        } else {
             tracing::error!("queue pair {} is in use by another thread and was not deleted", self.qid());
         }
     }
@@ -225,7 +227,7 @@ const DELETE_PATIENCE: Duration = Duration::from_secs(10);
 
 fn connect(controller: &Arc<Inner>, depth: u16, priority: u8, deadline: &Deadline) -> Result<Arc<IoLane>> {
     // The controller stays open meanwhile, also if the caller gives up before this is done.
-    let _creating = controller.creating();
+    let _creating = controller.creating(deadline.left())?;
     let probed = probe(controller, deadline)?;
     let (handle, qid) = allocate(controller, depth, priority, deadline)?;
 

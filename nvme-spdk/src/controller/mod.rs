@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 pub use options::ConnectOptions;
 
@@ -384,8 +384,8 @@ impl Inner {
     }
 
     /// Keeps the controller from being closed while a queue pair is created.
-    pub(crate) fn creating(&self) -> parking_lot::RwLockReadGuard<'_, ()> {
-        self.creating.read()
+    pub(crate) fn creating(&self, patience: Duration) -> Result<RwLockReadGuard<'_, ()>> {
+        self.creating.try_read_for(patience).ok_or_else(|| self.dead("closed"))
     }
 
     pub(crate) fn add_lane(&self, lane: &Arc<IoLane>) {
@@ -397,22 +397,21 @@ impl Inner {
     }
 
     fn close(&self) {
-        let lanes = std::mem::take(&mut *self.lanes.lock());
-        for lane in &lanes {
+        for lane in &*self.lanes.lock() {
             lane.ask_to_stop();
         }
-        let mut all_free = true;
-        for lane in &lanes {
-            all_free &= lane.free(WORKER_PATIENCE);
-        }
+        // From here on no queue pair appears: those being created are waited for, later ones find no admin
+        // queue. Without this lock one could be left behind when the controller goes.
         let Some(_closing) = self.creating.try_write_for(WORKER_PATIENCE) else {
             tracing::error!("{} stays open: a queue pair is still being created", self.address);
             return;
         };
-        if all_free {
+        let lanes = std::mem::take(&mut *self.lanes.lock());
+        if lanes.iter().all(|lane| lane.free(WORKER_PATIENCE)) {
             self.admin.free(WORKER_PATIENCE);
         } else {
             tracing::error!("{} stays open: a worker does not let go of its queue pair", self.address);
+            *self.lanes.lock() = lanes;
         }
     }
 

@@ -5,7 +5,7 @@ mod process;
 mod rpc;
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -49,8 +49,11 @@ pub struct TargetBuilder {
     cpu: Option<usize>,
 }
 
-/// How long a target may take to listen. Half a second is usual.
+/// How long a target may take to be ready. Half a second is usual.
 const START: Duration = Duration::from_secs(30);
+
+/// What SPDK logs when the port is taken.
+const BIND_FAILED: &str = "bind() failed";
 
 /// With fewer free hugepages it runs in ordinary memory: what it takes at the start and what a dozen
 /// controllers with their queues add.
@@ -146,7 +149,7 @@ impl TargetBuilder {
         self
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts it and waits until it is ready.
     ///
     /// # Errors
     /// [`Error::Target`] with the end of its log.
@@ -161,7 +164,7 @@ impl TargetBuilder {
         loop {
             tries -= 1;
             match self.try_start(&program) {
-                Err(Error::Target { why, .. }) if tries > 0 && why.contains("bind()") => {}
+                Err(Error::Target { why, .. }) if tries > 0 && why.contains(BIND_FAILED) => {}
                 result => return result,
             }
         }
@@ -175,25 +178,27 @@ impl TargetBuilder {
         let process = Process::spawn(program, &folder, self.cpu, hugepages, self.shape.memory_megabytes())?;
         let address = Address::tcp(Ipv4Addr::LOCALHOST.to_string(), port);
         let target = Target { address, subnqn: config::SUBNQN.to_owned(), process, folder };
-        target.wait_until_listening(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        target.wait_until_ready()?;
         Ok(target)
     }
 }
 
 impl Target {
-    fn wait_until_listening(&self, socket: SocketAddr) -> Result<()> {
+    /// It takes RPC calls once its configuration is complete, the listener included. That somebody accepts
+    /// connections at the port would prove less: it could be somebody else.
+    fn wait_until_ready(&self) -> Result<()> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.process.exited() {
-                let why = format!("it ended with {status}; its log says: {}", self.folder.log_tail());
-                let remedy = if why.contains("bind()") {
-                    format!("another program listens on {socket}: choose another port")
+                let why = format!("it ended with {status}; its log says: {}", self.folder.complaint());
+                let remedy = if why.contains(BIND_FAILED) {
+                    format!("another program listens on {}: choose another port", self.address)
                 } else {
                     "see the log; with little memory choose a smaller target".to_owned()
                 };
                 return Err(Error::Target { why, remedy });
             }
-            if std::net::TcpStream::connect_timeout(&socket, Duration::from_millis(100)).is_ok() {
+            if self.rpc("spdk_get_version", Value::Null).is_ok() {
                 return Ok(());
             }
             if interrupt::pending() {
@@ -201,7 +206,7 @@ impl Target {
             }
             if start.elapsed() > START {
                 return Err(Error::Target {
-                    why: format!("it does not listen after {START:?}; its log says: {}", self.folder.log_tail()),
+                    why: format!("it is not ready after {START:?}; its log says: {}", self.folder.complaint()),
                     remedy: "see whether the machine is overloaded".to_owned(),
                 });
             }

@@ -67,11 +67,12 @@ impl Folder {
         self.folder.path().join("log")
     }
 
-    /// The last lines of its log, as one.
-    pub(super) fn log_tail(&self) -> String {
+    /// The errors in its log as one line; the end of it if there are none.
+    pub(super) fn complaint(&self) -> String {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<_> = text.lines().rev().filter(|line| !line.trim().is_empty()).take(6).collect();
-        if lines.is_empty() { "nothing".to_owned() } else { lines.into_iter().rev().collect::<Vec<_>>().join(" | ") }
+        let errors: Vec<_> = text.lines().filter_map(|line| Some(line.split_once("*ERROR*: ")?.1.trim())).collect();
+        let last = || text.lines().map(str::trim).filter(|line| !line.is_empty()).next_back().unwrap_or("nothing");
+        if errors.is_empty() { last().to_owned() } else { errors[..errors.len().min(4)].join("; ") }
     }
 }
 
