@@ -1,16 +1,15 @@
 """What this project does, in ten seconds: a target, hello world, a loaded device, and what went over the wire.
 
-    make demo
+make demo
 """
 
 import time
 
+import nvme as d
 from hello_world import hello_world
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-
-import nvme as d
 
 SECONDS = 3
 QDEPTH = 64
@@ -30,7 +29,7 @@ def show_identity(nvme0, nvme0n1):
         "model": nvme0.id_data(63, 24, str),
         "serial number": nvme0.id_data(23, 4, str),
         "firmware": nvme0.id_data(71, 64, str),
-        "NVMe version": "{}.{}.{}".format(nvme0[8] >> 16, nvme0[8] >> 8 & 0xFF, nvme0[8] & 0xFF),
+        "NVMe version": f"{nvme0[8] >> 16}.{nvme0[8] >> 8 & 0xFF}.{nvme0[8] & 0xFF}",
         "largest transfer": f"{nvme0.mdts // 1024} KiB",
         "queue entries": f"{(nvme0.cap & 0xFFFF) + 1}",
         "namespace 1": f"{size} blocks, {size * 512 // 2**20} MiB",
@@ -50,7 +49,12 @@ def load(nvme0n1):
         qdepth=QDEPTH,
         output_percentile_latency=percentiles,
     ).start()
-    columns = (TextColumn("  {task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("  {task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("4 KiB random, 50 % read", total=SECONDS, rate="")
         begin = time.time()
@@ -68,7 +72,9 @@ def show_load(result, percentiles):
         f"  {total:,} commands, {result.iops / 1000:.1f} K IOPS, {result.bytes_per_second / 2**20:.0f} MiB/s, "
         f"{QDEPTH - 1} in flight"
     )
-    console.print(f"  latency: average {result.latency_average_us} us, maximum {result.latency_max_us} us; within")
+    console.print(
+        f"  latency: average {result.latency_average_us} us, maximum {result.latency_max_us} us; within"
+    )
     console.print("  " + ", ".join(f"{us} us {p} %" for p, us in percentiles.items()))
     most = max(count for _, count in result.latency_octaves_us)
     for bound, count in result.latency_octaves_us:

@@ -1,7 +1,7 @@
 """Hello world: write in one command, read it back from that command's callback, compare.
 
-    pytest scripts/hello_world.py                       # on the embedded target
-    pytest scripts/hello_world.py --pciaddr=01:00.0     # on an SSD
+pytest scripts/hello_world.py                       # on the embedded target
+pytest scripts/hello_world.py --pciaddr=01:00.0     # on an SSD
 """
 
 import nvme as d

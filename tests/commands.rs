@@ -202,9 +202,10 @@ fn a_target_of_another_shape() {
         .io_queues(2)
         .start()
         .expect("a target");
-    let controller =
-        nvme_spdk::Controller::connect(target.address(), nvme_spdk::ConnectOptions::new()).expect("a controller");
-    let sizes: Vec<_> = (1..=3).map(|nsid| controller.namespace(nsid).expect("it is there").lba_size()).collect();
+    let controller = nvme_spdk::Controller::connect(target.address(), nvme_spdk::ConnectOptions::new())
+        .expect("a controller");
+    let sizes: Vec<_> =
+        (1..=3).map(|nsid| controller.namespace(nsid).expect("it is there").lba_size()).collect();
     assert_eq!(sizes, [4096; 3]);
     let first = controller.create_qpair(8).expect("queue 1");
     let _second = controller.create_qpair(8).expect("queue 2");

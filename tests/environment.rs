@@ -4,7 +4,8 @@ use nvme_spdk::{DmaBuf, Env, EnvOptions, Error, Hugepages, Memory};
 
 fn affinity() -> Vec<u8> {
     let status = std::fs::read_to_string("/proc/thread-self/status").expect("procfs");
-    let line = status.lines().find(|line| line.starts_with("Cpus_allowed_list")).expect("the affinity is listed");
+    let line =
+        status.lines().find(|line| line.starts_with("Cpus_allowed_list")).expect("the affinity is listed");
     line.as_bytes().to_vec()
 }
 
@@ -40,7 +41,10 @@ fn memory_that_is_not_there_is_an_error_with_a_remedy() {
     for bytes in [1 << 45, usize::MAX] {
         let error = DmaBuf::new(bytes).unwrap_err();
         assert!(matches!(error, Error::NoMemory { .. }), "{error}");
-        assert!(error.to_string().contains("nr_hugepages") || error.to_string().contains("EnvOptions"), "{error}");
+        assert!(
+            error.to_string().contains("nr_hugepages") || error.to_string().contains("EnvOptions"),
+            "{error}"
+        );
     }
     assert!(matches!(DmaBuf::new(0), Err(Error::InvalidArgument(_))));
 }
@@ -58,7 +62,8 @@ fn a_fork_is_told_that_it_cannot_use_it() {
     // SAFETY: the child calls into this crate only as far as the check of its process, and leaves with _exit.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let forked = matches!(Env::get(), Err(Error::Forked { .. })) && matches!(DmaBuf::new(1), Err(Error::Forked { .. }));
+        let forked = matches!(Env::get(), Err(Error::Forked { .. }))
+            && matches!(DmaBuf::new(1), Err(Error::Forked { .. }));
         // SAFETY: ends the child without running what belongs to the parent.
         unsafe { libc::_exit(if forked { 0 } else { 1 }) };
     }

@@ -113,7 +113,8 @@ fn a_target_stopped_while_waiting() {
     let qpair = controller.create_qpair(16).expect("a queue pair");
     let buffer = DmaBuf::new(512).expect("a buffer");
     let stopped = Stopped::new(&target);
-    let (result, took) = timed(|| qpair.execute_within(&Command::read(1, 0, 1), Some(Data::from(&buffer)), TIMEOUT));
+    let (result, took) =
+        timed(|| qpair.execute_within(&Command::read(1, 0, 1), Some(Data::from(&buffer)), TIMEOUT));
     assert!(matches!(result, Err(Error::Timeout { .. })), "{result:?}");
     assert!(took < TIMEOUT + GRACE, "{took:?}");
     let (result, took) = timed(|| controller.execute_within(&Command::get_features(7), None, TIMEOUT));

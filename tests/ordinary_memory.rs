@@ -1,6 +1,6 @@
 //! Without hugepages NVMe/TCP works all the same. A program of its own: the environment starts once.
 
-use nvme_spdk::{Controller, ConnectOptions, DmaBuf, Env, EnvOptions, Error, IoWorker, Memory, Workload};
+use nvme_spdk::{ConnectOptions, Controller, DmaBuf, Env, EnvOptions, Error, IoWorker, Memory, Workload};
 use std::time::Duration;
 
 #[test]
@@ -26,6 +26,7 @@ fn ordinary_memory_does_for_tcp() {
     let error = DmaBuf::new(1 << 30).unwrap_err();
     assert!(error.to_string().contains("NVME_MEMORY_MB"), "{error}");
 
-    let error = Controller::connect(&"0000:ff:1f.7".parse().expect("an address"), ConnectOptions::new()).unwrap_err();
+    let error =
+        Controller::connect(&"0000:ff:1f.7".parse().expect("an address"), ConnectOptions::new()).unwrap_err();
     assert!(matches!(error, Error::Open { .. }) && error.to_string().contains("lspci"), "{error}");
 }

@@ -82,8 +82,12 @@ fn every_order_of_dropping_with_commands_in_flight() {
         if order % 2 == 0 {
             qpair.poll().expect("on their way");
         }
-        let mut things: [Option<Box<dyn std::any::Any>>; 4] =
-            [Some(Box::new(controller)), Some(Box::new(namespace)), Some(Box::new(qpair)), Some(Box::new(buffer))];
+        let mut things: [Option<Box<dyn std::any::Any>>; 4] = [
+            Some(Box::new(controller)),
+            Some(Box::new(namespace)),
+            Some(Box::new(qpair)),
+            Some(Box::new(buffer)),
+        ];
         let mut left: Vec<usize> = (0..4).collect();
         let mut code = order;
         while !left.is_empty() {

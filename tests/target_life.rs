@@ -102,7 +102,10 @@ fn a_port_that_is_taken_is_named() {
 #[test]
 fn a_program_that_is_none_is_named() {
     let error = Target::builder().program("/no/such/nvmf_tgt").start().unwrap_err();
-    assert!(error.to_string().contains("/no/such/nvmf_tgt") && error.to_string().contains("NVMF_TGT"), "{error}");
+    assert!(
+        error.to_string().contains("/no/such/nvmf_tgt") && error.to_string().contains("NVMF_TGT"),
+        "{error}"
+    );
     let error = Target::builder().program("/bin/false").start().unwrap_err();
     assert!(error.to_string().contains("exit status: 1"), "{error}");
 }

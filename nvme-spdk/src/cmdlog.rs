@@ -149,7 +149,9 @@ impl Slot {
                 sequence,
                 command: Command::from_words(command),
                 submitted: Ticks(submitted).wall_clock(),
-                completed: latency.checked_sub(1).map(|ticks| (Completion::from_words(completion), duration(ticks))),
+                completed: latency
+                    .checked_sub(1)
+                    .map(|ticks| (Completion::from_words(completion), duration(ticks))),
             });
         }
         None
@@ -178,7 +180,9 @@ impl Entry {
         }
         let name = names::io_command(command.opcode).to_uppercase();
         match command.opcode {
-            0x01 | 0x02 | 0x04 | 0x05 => format!("{name} {head} lba:{} len:{}", command.slba(), command.nlb()),
+            0x01 | 0x02 | 0x04 | 0x05 => {
+                format!("{name} {head} lba:{} len:{}", command.slba(), command.nlb())
+            }
             0x00 | 0x09 => format!("{name} {head}"),
             opcode => format!("{name} ({opcode:02x}) {head}"),
         }

@@ -343,7 +343,8 @@ mod tests {
 
     #[test]
     fn a_command_lies_in_memory_as_the_specification_has_it() {
-        let command = Command::range(0x02, 0x11223344, 0x0102_0304_0506_0708, 65536).flags(0x41).cdw15(0xdead_beef);
+        let command =
+            Command::range(0x02, 0x11223344, 0x0102_0304_0506_0708, 65536).flags(0x41).cdw15(0xdead_beef);
         let dwords = command.dwords();
         assert_eq!(dwords[0], 0x0000_4102);
         assert_eq!(dwords[1], 0x1122_3344);
@@ -362,7 +363,12 @@ mod tests {
 
     #[test]
     fn a_completion_prints_as_in_every_log() {
-        let completion = Completion { cid: 3, sqid: 1, status_and_phase: 0x8000 | 2 << 9 | 0x81 << 1 | 1, ..Default::default() };
+        let completion = Completion {
+            cid: 3,
+            sqid: 1,
+            status_and_phase: 0x8000 | 2 << 9 | 0x81 << 1 | 1,
+            ..Default::default()
+        };
         assert_eq!(
             completion.to_string(),
             "UNRECOVERED READ ERROR (02/81) sqid:1 cid:3 cdw0:0 sqhd:0000 p:1 m:0 dnr:1"

@@ -66,7 +66,9 @@ const TCP: u8 = 3;
 /// As [`Controller::connect`], and [`Error::Command`] if the service refuses its log page.
 pub fn discover(address: &Address, options: &ConnectOptions) -> Result<Vec<DiscoveryEntry>> {
     let Address::Tcp { host, port } = address.clone() else {
-        return Err(Error::Unsupported(format!("{address} is a PCI function; discovery is a service of fabrics")));
+        return Err(Error::Unsupported(format!(
+            "{address} is a PCI function; discovery is a service of fabrics"
+        )));
     };
     let env = Env::get()?;
     let (what, options) = (format!("discovery at {address}"), options.clone());
@@ -86,7 +88,8 @@ pub(crate) fn choose(
     deadline: &Deadline,
 ) -> Result<(SocketAddr, String)> {
     let entries = list(env, socket, options, deadline)?;
-    let usable: Vec<_> = entries.iter().filter(|e| e.kind == SubsystemKind::Nvme && e.transport == TCP).collect();
+    let usable: Vec<_> =
+        entries.iter().filter(|e| e.kind == SubsystemKind::Nvme && e.transport == TCP).collect();
     // A subsystem may be listed once per path: the one we came on is known to be reachable.
     let ours = |e: &&&DiscoveryEntry| e.socket() == Some(socket);
     let Some(entry) = usable.iter().rev().find(ours).or(usable.last()) else {
@@ -109,7 +112,12 @@ fn list(
 ) -> Result<Vec<DiscoveryEntry>> {
     transport::probe(socket, deadline)?;
     // The digests and the keep-alive are for the controllers that matter.
-    let plain = ConnectOptions { header_digest: false, data_digest: false, keep_alive: Duration::ZERO, ..options.clone() };
+    let plain = ConnectOptions {
+        header_digest: false,
+        data_digest: false,
+        keep_alive: Duration::ZERO,
+        ..options.clone()
+    };
     let address = Address::tcp(socket.ip().to_string(), socket.port());
     let controller = open::open(Arc::clone(env), &address, socket, DISCOVERY_NQN, &plain, deadline)?;
     read_log(&controller, deadline)
@@ -122,7 +130,10 @@ fn read_log(controller: &Controller, deadline: &Deadline) -> Result<Vec<Discover
         let completed =
             controller.execute_within(&command, Some(Data::new(&buffer, 0, bytes)?), deadline.left())?;
         if !completed.completion.is_success() {
-            return Err(Error::Command { what: "reading the discovery log".to_owned(), status: completed.completion.status() });
+            return Err(Error::Command {
+                what: "reading the discovery log".to_owned(),
+                status: completed.completion.status(),
+            });
         }
         Ok(buffer.to_vec(0..bytes))
     };
@@ -130,7 +141,9 @@ fn read_log(controller: &Controller, deadline: &Deadline) -> Result<Vec<Discover
     let mut count = [0; 8];
     count.copy_from_slice(&header[8..16]);
     let count = u64::from_le_bytes(count).min(MOST_ENTRIES);
-    (1..=count).map(|n| fetch(n * ENTRY as u64, ENTRY).map(|bytes| DiscoveryEntry::from_bytes(&bytes))).collect()
+    (1..=count)
+        .map(|n| fetch(n * ENTRY as u64, ENTRY).map(|bytes| DiscoveryEntry::from_bytes(&bytes)))
+        .collect()
 }
 
 impl DiscoveryEntry {

@@ -175,7 +175,9 @@ pub enum Error {
     },
 
     /// The buffer cannot hold what the command transfers.
-    #[error("the command transfers {needed} bytes, the buffer has {available}: use a larger buffer or fewer blocks")]
+    #[error(
+        "the command transfers {needed} bytes, the buffer has {available}: use a larger buffer or fewer blocks"
+    )]
     BufferTooSmall {
         /// What the command transfers.
         needed: u64,

@@ -207,7 +207,10 @@ mod tests {
         bytes[128..132].copy_from_slice(&[0, 0, 9, 0]);
         bytes[132..136].copy_from_slice(&[8, 0, 12, 2]);
         let identify = IdentifyNamespace::from_bytes(&bytes);
-        assert_eq!(identify.format(), LbaFormat { data_size: 4096, metadata_size: 8, relative_performance: 2 });
+        assert_eq!(
+            identify.format(),
+            LbaFormat { data_size: 4096, metadata_size: 8, relative_performance: 2 }
+        );
         assert_eq!(identify.format_at(0).data_size, 512);
         assert!(!identify.extended_lba());
     }

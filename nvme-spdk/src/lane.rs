@@ -22,7 +22,13 @@ use crate::{names, wait};
 /// SPDK's side of a queue pair. Dropping it completes what is outstanding and frees it.
 pub(crate) trait Handle: Send {
     /// Hands one command to SPDK; the argument comes back to the completion function.
-    fn submit(&self, command: *mut spdk_sys::spdk_nvme_cmd, data: *mut c_void, len: u32, argument: *mut c_void) -> c_int;
+    fn submit(
+        &self,
+        command: *mut spdk_sys::spdk_nvme_cmd,
+        data: *mut c_void,
+        len: u32,
+        argument: *mut c_void,
+    ) -> c_int;
     /// Lets SPDK look for completions; negative when the queue pair is broken.
     fn poll(&self, most: u32) -> i32;
     /// What is sent by SPDK itself meanwhile belongs to this log.
@@ -154,9 +160,15 @@ impl<H: Handle> Lane<H> {
 
     /// Sends one command and waits for it. When that takes too long, the command and its buffer stay with
     /// the controller, and its completion is dropped when it comes.
-    pub(crate) fn execute(&self, command: &Command, data: Option<Data>, timeout: Duration) -> Result<Completed> {
+    pub(crate) fn execute(
+        &self,
+        command: &Command,
+        data: Option<Data>,
+        timeout: Duration,
+    ) -> Result<Completed> {
         let token = self.send(command, data, true)?;
-        let what = || format!("{} (opcode {:#04x}) on queue {}", self.name_of(command), command.opcode, self.qid);
+        let what =
+            || format!("{} (opcode {:#04x}) on queue {}", self.name_of(command), command.opcode, self.qid);
         let answer = wait::until(what, timeout, || {
             let mut link = self.lock()?;
             let _scope = H::scope(&self.log);
@@ -170,10 +182,10 @@ impl<H: Handle> Lane<H> {
             }
             Ok(answer)
         });
-        if answer.is_err() {
-            if let Ok(link) = self.lock() {
-                link.queue.abandon(token);
-            }
+        if answer.is_err()
+            && let Ok(link) = self.lock()
+        {
+            link.queue.abandon(token);
         }
         answer
     }

@@ -39,11 +39,18 @@ pub(crate) fn quietly<T>(call: impl FnOnce() -> T) -> T {
     result
 }
 
-unsafe extern "C" fn line(level: c_int, file: *const c_char, line: c_int, func: *const c_char, text: *const c_char) {
+unsafe extern "C" fn line(
+    level: c_int,
+    file: *const c_char,
+    line: c_int,
+    func: *const c_char,
+    text: *const c_char,
+) {
     // A panic must not cross into C; logging is not worth more than losing the line.
     let _ = panic::catch_unwind(|| {
         // SAFETY: the shim passes NUL-terminated strings that live until this returns.
-        let (file, func, text) = unsafe { (CStr::from_ptr(file), CStr::from_ptr(func), CStr::from_ptr(text)) };
+        let (file, func, text) =
+            unsafe { (CStr::from_ptr(file), CStr::from_ptr(func), CStr::from_ptr(text)) };
         let (file, func, text) = (file.to_string_lossy(), func.to_string_lossy(), text.to_string_lossy());
         if level == 0 {
             ERRORS.with_borrow_mut(|lines| {

@@ -128,7 +128,14 @@ impl Namespace {
     /// # Errors
     /// [`Error::BufferTooSmall`], [`Error::InvalidArgument`] outside 1 to 65536 blocks, and those of
     /// [`Qpair::submit`].
-    pub fn submit_read(&self, qpair: &Qpair, buffer: &DmaBuf, offset: usize, lba: u64, blocks: u32) -> Result<Token> {
+    pub fn submit_read(
+        &self,
+        qpair: &Qpair,
+        buffer: &DmaBuf,
+        offset: usize,
+        lba: u64,
+        blocks: u32,
+    ) -> Result<Token> {
         let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
         qpair.submit(&Command::read(self.nsid, lba, blocks), Some(data))
     }
@@ -137,7 +144,14 @@ impl Namespace {
     ///
     /// # Errors
     /// As [`submit_read`](Self::submit_read).
-    pub fn submit_write(&self, qpair: &Qpair, buffer: &DmaBuf, offset: usize, lba: u64, blocks: u32) -> Result<Token> {
+    pub fn submit_write(
+        &self,
+        qpair: &Qpair,
+        buffer: &DmaBuf,
+        offset: usize,
+        lba: u64,
+        blocks: u32,
+    ) -> Result<Token> {
         let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
         qpair.submit(&Command::write(self.nsid, lba, blocks), Some(data))
     }
@@ -148,7 +162,9 @@ impl Namespace {
     /// [`Error::BufferTooSmall`], and [`Error::InvalidArgument`] outside 1 to 65536 blocks.
     pub fn data(&self, buffer: &DmaBuf, offset: usize, available: usize, blocks: u32) -> Result<Data> {
         if !(1..=MOST_BLOCKS).contains(&blocks) {
-            return Err(Error::InvalidArgument(format!("a command transfers 1 to {MOST_BLOCKS} blocks, not {blocks}")));
+            return Err(Error::InvalidArgument(format!(
+                "a command transfers 1 to {MOST_BLOCKS} blocks, not {blocks}"
+            )));
         }
         let needed = u64::from(blocks) * u64::from(self.lba_size());
         if needed > available as u64 {

@@ -46,11 +46,14 @@ impl DmaBuf {
             }
             Pattern::Random { percent } => {
                 if percent > 100 {
-                    return Err(Error::InvalidArgument(format!("{percent} percent of a buffer cannot be random")));
+                    return Err(Error::InvalidArgument(format!(
+                        "{percent} percent of a buffer cannot be random"
+                    )));
                 }
                 let random = self.len() * usize::from(percent) / 100;
-                let mut source = File::open("/dev/urandom")
-                    .map_err(|e| Error::Unsupported(format!("no source of random bytes: /dev/urandom: {e}")))?;
+                let mut source = File::open("/dev/urandom").map_err(|e| {
+                    Error::Unsupported(format!("no source of random bytes: /dev/urandom: {e}"))
+                })?;
                 self.write_chunks(0..random, |chunk| {
                     // Reading from it does not fail once it is open.
                     let _ = source.read_exact(chunk);

@@ -61,7 +61,13 @@ pub(crate) struct IoHandle {
 unsafe impl Send for IoHandle {}
 
 impl Handle for IoHandle {
-    fn submit(&self, command: *mut spdk_sys::spdk_nvme_cmd, data: *mut c_void, len: u32, argument: *mut c_void) -> c_int {
+    fn submit(
+        &self,
+        command: *mut spdk_sys::spdk_nvme_cmd,
+        data: *mut c_void,
+        len: u32,
+        argument: *mut c_void,
+    ) -> c_int {
         // SAFETY: both handles are alive; the data stays in the slot that the argument points to until SPDK
         // has called back; SPDK copies the command.
         unsafe {
@@ -107,7 +113,11 @@ impl Qpair {
             Address::Tcp { .. } => {
                 let what = format!("creating a queue pair at {}", controller.address());
                 let inner = Arc::clone(controller);
-                on_helper(move || what.clone(), timeout, move |deadline| connect(&inner, depth, priority, deadline))?
+                on_helper(
+                    move || what.clone(),
+                    timeout,
+                    move |deadline| connect(&inner, depth, priority, deadline),
+                )?
             }
             Address::Pcie(_) => connect(controller, depth, priority, &Deadline::after(timeout))?,
         };
@@ -143,7 +153,12 @@ impl Qpair {
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
-    pub fn execute_within(&self, command: &Command, data: Option<Data>, timeout: Duration) -> Result<Completed> {
+    pub fn execute_within(
+        &self,
+        command: &Command,
+        data: Option<Data>,
+        timeout: Duration,
+    ) -> Result<Completed> {
         self.lane.execute(command, data, timeout)
     }
 
@@ -238,7 +253,8 @@ fn connect(controller: &Arc<Inner>, depth: u16, priority: u8, deadline: &Deadlin
     let call = || unsafe { spdk_sys::shim_qpair_connect(handle.ctrlr.as_ptr(), handle.qpair.as_ptr()) };
     let (rc, ended) = log::quietly(|| bounded(deadline, call));
     if rc != 0 {
-        if let (Some(failure), Some(socket)) = (scope.failure().filter(observer::Failure::is_connect), probed) {
+        if let (Some(failure), Some(socket)) = (scope.failure().filter(observer::Failure::is_connect), probed)
+        {
             return Err(open::connect_refused(socket, &format!("queue {qid}"), failure));
         }
         if ended || deadline.passed() {
@@ -276,7 +292,10 @@ fn allocate(controller: &Inner, depth: u16, priority: u8, deadline: &Deadline) -
             let what = format!("creating a queue pair at {}", controller.address());
             Err(timed_out(what, controller.options().timeout))
         }
-        _ => Err(failed(depth, "delete queue pairs that are no longer needed; any priority but 0 needs CC.AMS set")),
+        _ => Err(failed(
+            depth,
+            "delete queue pairs that are no longer needed; any priority but 0 needs CC.AMS set",
+        )),
     }
 }
 

@@ -128,7 +128,9 @@ impl FromStr for PciAddress {
             let (rest, device) = rest.rsplit_once(':')?;
             let (domain, bus) = rest.rsplit_once(':').unwrap_or(("0000", rest));
             let hex = |digits: &str, most: usize| {
-                let good = !digits.is_empty() && digits.len() <= most && digits.chars().all(|c| c.is_ascii_hexdigit());
+                let good = !digits.is_empty()
+                    && digits.len() <= most
+                    && digits.chars().all(|c| c.is_ascii_hexdigit());
                 good.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
             };
             let address = PciAddress {
@@ -177,7 +179,8 @@ pub(crate) fn probe(address: SocketAddr, deadline: &Deadline) -> Result<()> {
         };
         Error::Connect { address: address.to_string(), source, remedy }
     };
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(failed)?;
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(failed)?;
     let left = deadline.left().max(Duration::from_millis(1));
     match socket.connect_timeout(&address.into(), left) {
         Ok(()) => Ok(()),
@@ -200,7 +203,8 @@ mod tests {
 
     #[test]
     fn every_accepted_form() {
-        let pci = |domain, bus, device, function| Ok(Address::Pcie(PciAddress { domain, bus, device, function }));
+        let pci =
+            |domain, bus, device, function| Ok(Address::Pcie(PciAddress { domain, bus, device, function }));
         assert_eq!(parse("0000:01:00.0"), pci(0, 1, 0, 0));
         assert_eq!(parse("01:00.0"), pci(0, 1, 0, 0));
         assert_eq!(parse("10000:e1:1f.7"), pci(0x10000, 0xe1, 0x1f, 7));

@@ -49,16 +49,21 @@ mod tests {
     #[test]
     fn an_answer_ends_the_wait() {
         let mut calls = 0;
-        let answer = until(|| "it".to_owned(), Duration::from_secs(5), || {
-            calls += 1;
-            Ok((calls == 3).then_some(calls))
-        });
+        let answer = until(
+            || "it".to_owned(),
+            Duration::from_secs(5),
+            || {
+                calls += 1;
+                Ok((calls == 3).then_some(calls))
+            },
+        );
         assert_eq!(answer.unwrap(), 3);
     }
 
     #[test]
     fn silence_is_an_error_that_names_what_was_awaited() {
-        let error = until(|| "the answer".to_owned(), Duration::from_millis(5), || Ok(None::<()>)).unwrap_err();
+        let error =
+            until(|| "the answer".to_owned(), Duration::from_millis(5), || Ok(None::<()>)).unwrap_err();
         assert!(error.to_string().starts_with("the answer did not finish within 5ms"), "{error}");
     }
 }

@@ -209,7 +209,10 @@ impl Buffer {
 impl Buffer {
     fn index(&self, index: &Bound<'_, PyAny>) -> PyResult<usize> {
         if !index.is_instance_of::<PyInt>() {
-            return Err(PyTypeError::new_err(format!("an index is an int or a slice, not {}", index.get_type())));
+            return Err(PyTypeError::new_err(format!(
+                "an index is an int or a slice, not {}",
+                index.get_type()
+            )));
         }
         let len = self.memory.len();
         let out_of_range = || PyIndexError::new_err(format!("index {index} of a buffer of {len} bytes"));
@@ -218,7 +221,13 @@ impl Buffer {
         usize::try_from(at).ok().filter(|&at| at < len).ok_or_else(out_of_range)
     }
 
-    fn slice<'py>(&self, py: Python<'py>, start: isize, step: isize, count: usize) -> PyResult<Bound<'py, PyBytes>> {
+    fn slice<'py>(
+        &self,
+        py: Python<'py>,
+        start: isize,
+        step: isize,
+        count: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         PyBytes::new_with(py, count, |into| {
             match usize::try_from(start) {
                 Ok(start) if step == 1 && count > 0 => self.memory.read(start, into),

@@ -25,9 +25,9 @@ pub(crate) fn latest_cdw0() -> u32 {
 /// A callback argument: None or something to call.
 pub(crate) fn check(callback: Option<Bound<'_, PyAny>>) -> PyResult<Option<Py<PyAny>>> {
     match callback {
-        Some(callback) if !callback.is_callable() => {
-            Err(PyAssertionError::new_err(format!("cb is called with the completion, so it cannot be {callback}")))
-        }
+        Some(callback) if !callback.is_callable() => Err(PyAssertionError::new_err(format!(
+            "cb is called with the completion, so it cannot be {callback}"
+        ))),
         callback => Ok(callback.map(Bound::unbind)),
     }
 }
@@ -59,7 +59,11 @@ impl Callbacks {
 }
 
 /// Delivers a completion: calls the callback, then warns about an error status.
-pub(crate) fn dispatch(py: Python<'_>, callback: Option<&Py<PyAny>>, completion: &Completion) -> PyResult<()> {
+pub(crate) fn dispatch(
+    py: Python<'_>,
+    callback: Option<&Py<PyAny>>,
+    completion: &Completion,
+) -> PyResult<()> {
     LATEST_CDW0.store(completion.cdw0, Ordering::Relaxed);
     if let Some(callback) = callback {
         call(py, callback.bind(py), completion)?;
@@ -93,6 +97,7 @@ fn call(py: Python<'_>, callback: &Bound<'_, PyAny>, completion: &Completion) ->
 }
 
 pub(crate) fn warn(py: Python<'_>, message: &str) -> PyResult<()> {
-    let text = std::ffi::CString::new(message.replace('\0', " ")).unwrap_or_else(|_| c_str!("warning").to_owned());
+    let text =
+        std::ffi::CString::new(message.replace('\0', " ")).unwrap_or_else(|_| c_str!("warning").to_owned());
     PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 1)
 }

@@ -58,7 +58,9 @@ impl Controller {
     fn new(pcie: &Bound<'_, PyAny>, nvme_init_func: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         let exact = pcie.is_exact_instance_of::<Pcie>() || pcie.is_exact_instance_of::<Tcp>();
         if !exact {
-            return Err(pyo3::exceptions::PyTypeError::new_err("a controller is made of a Pcie or Tcp object"));
+            return Err(pyo3::exceptions::PyTypeError::new_err(
+                "a controller is made of a Pcie or Tcp object",
+            ));
         }
         let good = nvme_init_func.is_none_or(|f| f.is_callable() || f.is_truthy().unwrap_or(false));
         ensure(good, "nvme_init_func is None, True or a function of the controller")?;
@@ -177,7 +179,10 @@ impl Controller {
         nvmsetid: Int<u16>,
         cb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Self>> {
-        ensure(buf.get().memory().len() >= IDENTIFY_SIZE, "identify data takes 4096 bytes, the buffer has less")?;
+        ensure(
+            buf.get().memory().len() >= IDENTIFY_SIZE,
+            "identify data takes 4096 bytes, the buffer has less",
+        )?;
         let command = identify_command(nsid.0, cns.0, cntid.0, csi.0, nvmsetid.0);
         send(slf, &command, Some(buf), Some(IDENTIFY_SIZE), cb)
     }
@@ -264,8 +269,8 @@ impl Controller {
     ) -> PyResult<Bound<'py, Self>> {
         let len = buf.get().memory().len();
         let size = size.map_or(len, |size| size.0);
-        ensure(size % 4 == 0, "size must be dword aligned")?;
-        ensure(offset.0 % 4 == 0, "offset must be dword aligned")?;
+        ensure(size.is_multiple_of(4), "size must be dword aligned")?;
+        ensure(offset.0.is_multiple_of(4), "offset must be dword aligned")?;
         ensure(size > 0 && size <= len, format!("{size} bytes of a log do not fit into a buffer of {len}"))?;
         let command = Command::get_log_page(lid.0, nsid.0, offset.0, u32::try_from(size)?);
         send(slf, &command, Some(buf), Some(size), cb)
@@ -305,20 +310,24 @@ impl Controller {
 
     /// A 32-bit controller register.
     fn __getitem__(&self, py: Python<'_>, offset: Int<u32>) -> PyResult<u32> {
-        ensure(offset.0 % 4 == 0, "only support 4-byte aligned NVMe register read")?;
+        ensure(offset.0.is_multiple_of(4), "only support 4-byte aligned NVMe register read")?;
         match py.detach(|| self.inner.read_register(offset.0)) {
             // What a register reads when nobody answers.
             Ok(u32::MAX) => Err(PySystemError::new_err(())),
             Ok(value) => Ok(value),
-            Err(Error::Command { what, status }) => Err(PyIndexError::new_err(format!("{what} failed: {status}"))),
+            Err(Error::Command { what, status }) => {
+                Err(PyIndexError::new_err(format!("{what} failed: {status}")))
+            }
             Err(error) => Err(errors::usual(error)),
         }
     }
 
     fn __setitem__(&self, py: Python<'_>, offset: Int<u32>, value: Int<u32>) -> PyResult<()> {
-        ensure(offset.0 % 4 == 0, "only support 4-byte aligned NVMe register write")?;
+        ensure(offset.0.is_multiple_of(4), "only support 4-byte aligned NVMe register write")?;
         match py.detach(|| self.inner.write_register(offset.0, value.0)) {
-            Err(Error::Command { what, status }) => Err(PyIndexError::new_err(format!("{what} failed: {status}"))),
+            Err(Error::Command { what, status }) => {
+                Err(PyIndexError::new_err(format!("{what} failed: {status}")))
+            }
             other => other.map_err(errors::usual),
         }
     }

@@ -5,14 +5,19 @@ use std::cell::RefCell;
 use nvme_spdk::Error;
 use pyo3::create_exception;
 use pyo3::exceptions::{
-    PyAssertionError, PyConnectionError, PyException, PyKeyboardInterrupt, PyMemoryError, PyNotImplementedError,
-    PyTimeoutError,
+    PyAssertionError, PyConnectionError, PyException, PyKeyboardInterrupt, PyMemoryError,
+    PyNotImplementedError, PyTimeoutError,
 };
 use pyo3::prelude::*;
 
 create_exception!(nvme, NvmeEnumerateError, PyException, "The controller could not be found or initialised.");
 create_exception!(nvme, NvmeDeletionError, PyException, "The controller could not be closed.");
-create_exception!(nvme, NvmeShutdownStatusTimeoutError, PyException, "The controller did not shut down in time.");
+create_exception!(
+    nvme,
+    NvmeShutdownStatusTimeoutError,
+    PyException,
+    "The controller did not shut down in time."
+);
 create_exception!(nvme, QpairCreationError, PyException, "A queue pair could not be created.");
 create_exception!(nvme, QpairDeletionError, PyException, "A queue pair could not be deleted.");
 create_exception!(nvme, NamespaceCreationError, PyException, "A namespace could not be opened.");
@@ -49,16 +54,16 @@ pub(crate) fn interrupted() -> bool {
 pub(crate) fn usual(error: Error) -> PyErr {
     let text = error.to_string();
     match error {
-        Error::Interrupted { .. } => {
-            RAISED.take().unwrap_or_else(|| PyKeyboardInterrupt::new_err(text))
-        }
+        Error::Interrupted { .. } => RAISED.take().unwrap_or_else(|| PyKeyboardInterrupt::new_err(text)),
         Error::NoMemory { .. } => PyMemoryError::new_err(text),
         Error::Timeout { .. } => PyTimeoutError::new_err(text),
         Error::Unsupported(_) => PyNotImplementedError::new_err(text),
         Error::Dead { state: "failed", .. } | Error::QpairDead { state: "disconnected", .. } => {
             PyConnectionError::new_err(text)
         }
-        Error::EnvStart { .. } | Error::EnvRunning { .. } | Error::Forked { .. } => NvmeEnumerateError::new_err(text),
+        Error::EnvStart { .. } | Error::EnvRunning { .. } | Error::Forked { .. } => {
+            NvmeEnumerateError::new_err(text)
+        }
         _ => PyAssertionError::new_err(text),
     }
 }

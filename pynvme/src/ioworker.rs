@@ -55,7 +55,11 @@ const LONGEST: u64 = 1000 * 3600;
 const LOOK: Duration = Duration::from_millis(1);
 
 impl IoWorker {
-    pub(crate) fn new(py: Python<'_>, namespace: &nvme_spdk::Namespace, request: Request<'_>) -> PyResult<Self> {
+    pub(crate) fn new(
+        py: Python<'_>,
+        namespace: &nvme_spdk::Namespace,
+        request: Request<'_>,
+    ) -> PyResult<Self> {
         let workload = check(py, namespace, &request)?;
         Ok(IoWorker {
             namespace: namespace.clone(),
@@ -76,11 +80,15 @@ fn check(py: Python<'_>, namespace: &nvme_spdk::Namespace, request: &Request<'_>
     ensure(request.region.start < request.region.end, "region end is not included")?;
     ensure(request.time <= LONGEST, "worker needs a rest :)")?;
     ensure(request.read_percentage <= 100, "read percentage is less than 100")?;
-    ensure(request.iops == 0 || i64::from(request.iops) >= request.qdepth, "iops must be larger than qdepth")?;
+    ensure(
+        request.iops == 0 || i64::from(request.iops) >= request.qdepth,
+        "iops must be larger than qdepth",
+    )?;
     let operations = match &request.op_percentage {
-        Some(shares) => {
-            shares.iter().map(|(k, v)| Ok((k.extract()?, v.extract()?))).collect::<PyResult<Vec<(u8, u8)>>>()?
-        }
+        Some(shares) => shares
+            .iter()
+            .map(|(k, v)| Ok((k.extract()?, v.extract()?)))
+            .collect::<PyResult<Vec<(u8, u8)>>>()?,
         None => vec![(2, request.read_percentage as u8), (1, 100 - request.read_percentage as u8)],
     };
     let sum: u32 = operations.iter().map(|(_, share)| u32::from(*share)).sum();
@@ -180,9 +188,13 @@ impl IoWorker {
         match state {
             State::New => {
                 *self.state.lock() = State::New;
-                Err(PyAssertionError::new_err("the worker was not started: call start() first, or use `with`"))
+                Err(PyAssertionError::new_err(
+                    "the worker was not started: call start() first, or use `with`",
+                ))
             }
-            State::Closed => Err(PyAssertionError::new_err("the worker was closed before, its result is gone")),
+            State::Closed => {
+                Err(PyAssertionError::new_err("the worker was closed before, its result is gone"))
+            }
             State::Failed => {
                 warn(py, "ioworker host ERROR -1: init fail in pyx")?;
                 self.result(py, &Report::empty(), 0)
@@ -228,7 +240,10 @@ impl IoWorker {
             Some(Failure::Status(status)) => {
                 let code = u32::from(status.sct) << 8 | u32::from(status.sc);
                 warn(py, "ioworker host ERROR -6: io cmd error")?;
-                warn(py, &format!("ioworker device respond an ERROR status: {:02x}/{:02x}", status.sct, status.sc))?;
+                warn(
+                    py,
+                    &format!("ioworker device respond an ERROR status: {:02x}/{:02x}", status.sct, status.sc),
+                )?;
                 code
             }
             Some(Failure::Silence) => {
@@ -267,7 +282,11 @@ impl IoWorker {
         // More than the original tells: for people, not for scripts of its time.
         result.set_item("iops", report.iops())?;
         result.set_item("bytes_per_second", report.bytes_per_second())?;
-        let octaves = report.latency.octaves().into_iter().map(|(bound, count)| (bound.as_nanos() as f64 / 1000.0, count));
+        let octaves = report
+            .latency
+            .octaves()
+            .into_iter()
+            .map(|(bound, count)| (bound.as_nanos() as f64 / 1000.0, count));
         result.set_item("latency_octaves_us", PyList::new(py, octaves.collect::<Vec<_>>())?)?;
         if let Some(list) = &self.per_second {
             let list = list.bind(py).cast::<PyList>()?;

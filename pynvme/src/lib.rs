@@ -53,7 +53,11 @@ fn transport_available(name: &str) -> bool {
 /// ordinary memory otherwise. Returns a dict that says what runs.
 #[pyfunction]
 #[pyo3(signature = (hugepages=None, megabytes=None))]
-fn environment(py: Python<'_>, hugepages: Option<bool>, megabytes: Option<u32>) -> PyResult<Bound<'_, PyAny>> {
+fn environment(
+    py: Python<'_>,
+    hugepages: Option<bool>,
+    megabytes: Option<u32>,
+) -> PyResult<Bound<'_, PyAny>> {
     use nvme_spdk::{Env, EnvOptions, Memory};
     let memory = match (hugepages, megabytes) {
         (None, None) => None,

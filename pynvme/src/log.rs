@@ -104,7 +104,11 @@ pub(crate) fn print_cmdlog(address: &str, log: &CmdLog, count: usize) {
 }
 
 /// The newest commands of a queue, newest first, as dicts.
-pub(crate) fn cmdlog_entries<'py>(py: Python<'py>, log: &CmdLog, count: usize) -> PyResult<Bound<'py, PyList>> {
+pub(crate) fn cmdlog_entries<'py>(
+    py: Python<'py>,
+    log: &CmdLog,
+    count: usize,
+) -> PyResult<Bound<'py, PyList>> {
     let count = if count == 0 { CMDLOG_CAPACITY } else { count };
     let list = PyList::empty(py);
     for entry in log.newest(count) {

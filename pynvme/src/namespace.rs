@@ -36,7 +36,12 @@ pub(crate) struct Namespace {
 impl Namespace {
     #[new]
     #[pyo3(signature = (nvme, nsid=Int(1), nlba_verify=Int(0)))]
-    fn new(py: Python<'_>, nvme: &Bound<'_, Controller>, nsid: Int<u32>, nlba_verify: Int<u64>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        nvme: &Bound<'_, Controller>,
+        nsid: Int<u32>,
+        nlba_verify: Int<u64>,
+    ) -> PyResult<Self> {
         let _ = nlba_verify;
         let controller = nvme.get().inner();
         let inner = py.detach(|| controller.namespace(nsid.0)).map_err(errors::namespace_creation)?;
@@ -182,7 +187,8 @@ impl Namespace {
         io_flags: Int<u16>,
         cb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Qpair>> {
-        let command = range_command(nvm_opcode::WRITE_ZEROES, self.nsid(), lba.0, lba_count.0, io_flags.0.into())?;
+        let command =
+            range_command(nvm_opcode::WRITE_ZEROES, self.nsid(), lba.0, lba_count.0, io_flags.0.into())?;
         self.submit(qpair, &command, Ok(None), cb)
     }
 
@@ -197,7 +203,10 @@ impl Namespace {
         cb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Qpair>> {
         let Some(buf) = buf else { return Err(no_buffer("no range prepared")) };
-        ensure((1..=256).contains(&range_count.0), format!("{} ranges: a command has 1 to 256", range_count.0))?;
+        ensure(
+            (1..=256).contains(&range_count.0),
+            format!("{} ranges: a command has 1 to 256", range_count.0),
+        )?;
         let command = Command::io(nvm_opcode::DATASET_MANAGEMENT, self.nsid())
             .cdw10(range_count.0 - 1)
             .cdw11(attribute.0);
@@ -206,7 +215,11 @@ impl Namespace {
 
     /// Commits what was written to the medium.
     #[pyo3(signature = (qpair, cb=None))]
-    fn flush<'py>(&self, qpair: Bound<'py, Qpair>, cb: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, Qpair>> {
+    fn flush<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
         self.submit(qpair, &Command::flush(self.nsid()), Ok(None), cb)
     }
 

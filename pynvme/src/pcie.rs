@@ -60,7 +60,13 @@ const TIMEOUT: f64 = 10.0;
 impl Pcie {
     #[new]
     #[pyo3(signature = (addr, port=Int(0), *, nqn=None, timeout=TIMEOUT))]
-    fn new(py: Python<'_>, addr: String, port: Int<u16>, nqn: Option<String>, timeout: f64) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        addr: String,
+        port: Int<u16>,
+        nqn: Option<String>,
+        timeout: f64,
+    ) -> PyResult<Self> {
         connect(py, addr, port.0, nqn, timeout)
     }
 
@@ -156,12 +162,14 @@ fn no_slot(what: &str) -> PyErr {
 
 fn connect(py: Python<'_>, addr: String, port: u16, nqn: Option<String>, timeout: f64) -> PyResult<Pcie> {
     let text = if addr.is_empty() { default_address(py)? } else { addr };
-    let mut address: Address = text.parse().map_err(|e: nvme_spdk::AddressError| errors::enumerate(e.of(&text)))?;
+    let mut address: Address =
+        text.parse().map_err(|e: nvme_spdk::AddressError| errors::enumerate(e.of(&text)))?;
     // A port that stands in the address is the one meant.
-    if let Address::Tcp { port: parsed, .. } = &mut address {
-        if *parsed == DEFAULT_TCP_PORT && port != 0 {
-            *parsed = port;
-        }
+    if let Address::Tcp { port: parsed, .. } = &mut address
+        && *parsed == DEFAULT_TCP_PORT
+        && port != 0
+    {
+        *parsed = port;
     }
     let timeout = Duration::try_from_secs_f64(timeout)
         .map_err(|_| PyAssertionError::new_err(format!("timeout is a number of seconds, not {timeout}")))?;
@@ -179,7 +187,8 @@ fn connect(py: Python<'_>, addr: String, port: u16, nqn: Option<String>, timeout
 }
 
 fn default_address(py: Python<'_>) -> PyResult<String> {
-    let provider = DEFAULT_ADDRESS.get_or_init(Mutex::default).lock().as_ref().map(|provider| provider.clone_ref(py));
+    let provider =
+        DEFAULT_ADDRESS.get_or_init(Mutex::default).lock().as_ref().map(|provider| provider.clone_ref(py));
     match provider {
         Some(provider) => provider.call0(py)?.extract(py),
         None => Err(errors::NvmeEnumerateError::new_err(

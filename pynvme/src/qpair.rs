@@ -150,7 +150,8 @@ impl Qpair {
         kind: &'static str,
     ) -> PyResult<()> {
         let callback = callback::check(cb)?;
-        let token = data.and_then(|data| self.inner.submit(command, data)).map_err(errors::submission(kind))?;
+        let token =
+            data.and_then(|data| self.inner.submit(command, data)).map_err(errors::submission(kind))?;
         self.callbacks.keep(token, callback);
         Ok(())
     }

@@ -60,7 +60,9 @@ impl Spdk {
         };
         let internals = match self.internals {
             Some(_) => "",
-            None => "; without SPDK's internal header: no command identifiers before completion, waits inside SPDK unbounded",
+            None => {
+                "; without SPDK's internal header: no command identifiers before completion, waits inside SPDK unbounded"
+            }
         };
         format!("SPDK v{} found by {}{place}{internals}", self.version, self.found)
     }
@@ -163,7 +165,8 @@ fn from_pkg_config() -> Result<Spdk, String> {
 /// The version as the headers have it, which is what the shims are compiled against.
 fn read_version(include: &Path) -> Result<Version, String> {
     let header = include.join("spdk/version.h");
-    let text = fs::read_to_string(&header).map_err(|e| format!("{} cannot be read ({e})", header.display()))?;
+    let text =
+        fs::read_to_string(&header).map_err(|e| format!("{} cannot be read ({e})", header.display()))?;
     let number = |name: &str| {
         text.lines()
             .filter_map(|line| line.strip_prefix("#define"))

@@ -181,12 +181,18 @@ unsafe extern "C" {
     pub fn shim_ctrlr_admin_qpair(ctrlr: *mut spdk_nvme_ctrlr) -> *mut spdk_nvme_qpair;
 }
 unsafe extern "C" {
-    pub fn shim_qpair_create(
+    pub fn shim_qpair_alloc(
         ctrlr: *mut spdk_nvme_ctrlr,
         depth: u16,
         priority: u8,
         qpair: *mut *mut spdk_nvme_qpair,
         qid: *mut u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn shim_qpair_connect(
+        ctrlr: *mut spdk_nvme_ctrlr,
+        qpair: *mut spdk_nvme_qpair,
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {

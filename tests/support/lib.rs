@@ -16,7 +16,8 @@ pub fn target() -> &'static Target {
 
 /// A connection of one's own to it.
 pub fn connect() -> Controller {
-    Controller::connect(target().address(), ConnectOptions::new()).expect("the embedded target takes connections")
+    Controller::connect(target().address(), ConnectOptions::new())
+        .expect("the embedded target takes connections")
 }
 
 /// How long a call took, with its result.

@@ -88,11 +88,24 @@ impl AdminHandle {
 }
 
 impl Handle for AdminHandle {
-    fn submit(&self, command: *mut spdk_sys::spdk_nvme_cmd, data: *mut c_void, len: u32, argument: *mut c_void) -> c_int {
+    fn submit(
+        &self,
+        command: *mut spdk_sys::spdk_nvme_cmd,
+        data: *mut c_void,
+        len: u32,
+        argument: *mut c_void,
+    ) -> c_int {
         // SAFETY: the controller is open; the data stays in the slot that the argument points to until SPDK
         // has called back; SPDK copies the command.
         unsafe {
-            spdk_sys::spdk_nvme_ctrlr_cmd_admin_raw(self.as_ptr(), command, data, len, queue::ON_COMPLETE, argument)
+            spdk_sys::spdk_nvme_ctrlr_cmd_admin_raw(
+                self.as_ptr(),
+                command,
+                data,
+                len,
+                queue::ON_COMPLETE,
+                argument,
+            )
         }
     }
 
@@ -222,7 +235,12 @@ impl Controller {
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
-    pub fn execute_within(&self, command: &Command, data: Option<Data>, timeout: Duration) -> Result<Completed> {
+    pub fn execute_within(
+        &self,
+        command: &Command,
+        data: Option<Data>,
+        timeout: Duration,
+    ) -> Result<Completed> {
         self.inner.admin.execute(command, data, timeout).map_err(|e| self.inner.explain(e))
     }
 
@@ -291,8 +309,10 @@ impl Controller {
     }
 
     fn access(&self, offset: u32, call: impl FnOnce(*mut spdk_sys::spdk_nvme_ctrlr) -> c_int) -> Result<()> {
-        if offset % 4 != 0 {
-            return Err(Error::InvalidArgument(format!("register offsets are multiples of 4, not {offset:#x}")));
+        if !offset.is_multiple_of(4) {
+            return Err(Error::InvalidArgument(format!(
+                "register offsets are multiples of 4, not {offset:#x}"
+            )));
         }
         let inner = &self.inner;
         let link = inner.admin.lock().map_err(|e| inner.explain(e))?;
@@ -301,7 +321,9 @@ impl Controller {
         let (rc, ended) = bounded(&Deadline::after(timeout), || call(link.handle.as_ptr()));
         match (rc, scope.failure()) {
             (0, _) => Ok(()),
-            _ if ended => Err(timed_out(format!("accessing register {offset:#x} of {}", inner.address), timeout)),
+            _ if ended => {
+                Err(timed_out(format!("accessing register {offset:#x} of {}", inner.address), timeout))
+            }
             (_, Some(failure)) => Err(Error::Command {
                 what: format!("accessing register {offset:#x}"),
                 status: failure.completion.status(),
@@ -349,7 +371,8 @@ impl Controller {
     /// Identify into a fresh buffer.
     pub(crate) fn identify_data(&self, cns: u8, nsid: u32, timeout: Duration) -> Result<Vec<u8>> {
         let buffer = DmaBuf::new(IDENTIFY_SIZE)?;
-        let completed = self.execute_within(&Command::identify(cns, nsid), Some(Data::from(&buffer)), timeout)?;
+        let completed =
+            self.execute_within(&Command::identify(cns, nsid), Some(Data::from(&buffer)), timeout)?;
         if !completed.completion.is_success() {
             let what = format!("Identify (CNS {cns:#04x}, NSID {nsid})");
             return Err(Error::Command { what, status: completed.completion.status() });

@@ -54,20 +54,30 @@ fn connect_pcie(env: &Env, function: PciAddress) -> Result<Controller> {
     Err(Error::Unsupported(format!("{function}: this version connects over NVMe/TCP only")))
 }
 
-fn connect_tcp(env: Arc<Env>, address: &Address, host: &str, port: u16, options: ConnectOptions) -> Result<Controller> {
+fn connect_tcp(
+    env: Arc<Env>,
+    address: &Address,
+    host: &str,
+    port: u16,
+    options: ConnectOptions,
+) -> Result<Controller> {
     let timeout = options.timeout;
     let what = format!("connecting to {address}");
     let (address, host) = (address.clone(), host.to_owned());
-    on_helper(move || what.clone(), timeout, move |deadline| {
-        let socket = transport::resolve(&host, port)?;
-        let (socket, subnqn) = match &options.subnqn {
-            Some(nqn) => (socket, nqn.clone()),
-            None => discovery::choose(&env, socket, &options, deadline)?,
-        };
-        transport::probe(socket, deadline)?;
-        let opened = open(Arc::clone(&env), &address, socket, &subnqn, &options, deadline)?;
-        Ok(opened)
-    })
+    on_helper(
+        move || what.clone(),
+        timeout,
+        move |deadline| {
+            let socket = transport::resolve(&host, port)?;
+            let (socket, subnqn) = match &options.subnqn {
+                Some(nqn) => (socket, nqn.clone()),
+                None => discovery::choose(&env, socket, &options, deadline)?,
+            };
+            transport::probe(socket, deadline)?;
+            let opened = open(Arc::clone(&env), &address, socket, &subnqn, &options, deadline)?;
+            Ok(opened)
+        },
+    )
 }
 
 /// Opens one controller at a socket; `subnqn` may be the discovery service's.
@@ -181,12 +191,21 @@ pub(crate) fn connect_refused(socket: SocketAddr, what: &str, failure: Failure) 
         Status::CONNECT_INVALID_PARAMETERS => {
             "no such subsystem, or a parameter it does not take: check the NQN (without one, discovery finds it)"
         }
-        Status { sct: 1, sc: 0x84 } => "the subsystem does not allow this host: check the host NQN and its access list",
-        Status { sct: 1, sc: 0x81 } => "the controller is busy or all its queues are taken: close other connections",
+        Status { sct: 1, sc: 0x84 } => {
+            "the subsystem does not allow this host: check the host NQN and its access list"
+        }
+        Status { sct: 1, sc: 0x81 } => {
+            "the controller is busy or all its queues are taken: close other connections"
+        }
         Status { sct: 1, sc: 0x83 } => "the subsystem has moved: run discovery again",
         _ => "check the configuration and the log of the target",
     };
-    Error::ConnectRefused { address: socket.to_string(), what: what.to_owned(), status, remedy: remedy.to_owned() }
+    Error::ConnectRefused {
+        address: socket.to_string(),
+        what: what.to_owned(),
+        status,
+        remedy: remedy.to_owned(),
+    }
 }
 
 /// One name per process, as a host has.

@@ -60,14 +60,16 @@ fn run(arguments: &[CString], legacy_memory: bool) -> Result<(), String> {
     // SAFETY: argv holds `count` pointers to strings that outlive the call, DPDK does not write to them,
     // and the shim writes at most `said.len()` bytes, NUL-terminated.
     let (rc, said) = unsafe {
-        let rc = spdk_sys::shim_env_init(count, argv.as_mut_ptr(), legacy_memory, said.as_mut_ptr(), said.len());
+        let rc =
+            spdk_sys::shim_env_init(count, argv.as_mut_ptr(), legacy_memory, said.as_mut_ptr(), said.len());
         (rc, CStr::from_ptr(said.as_ptr()))
     };
     if rc == 0 {
         return Ok(());
     }
     let said = said.to_string_lossy();
-    let lines: Vec<&str> = said.lines().map(|line| line.trim_start_matches("EAL: ")).filter(|l| !l.is_empty()).collect();
+    let lines: Vec<&str> =
+        said.lines().map(|line| line.trim_start_matches("EAL: ")).filter(|l| !l.is_empty()).collect();
     if lines.is_empty() { Err(format!("DPDK returned {rc}")) } else { Err(lines.join("; ")) }
 }
 

@@ -72,7 +72,10 @@ enum State {
     NotStarted,
     Running(Arc<Env>),
     /// DPDK cannot be started again after a failure; the reason stays.
-    Failed { why: String, remedy: String },
+    Failed {
+        why: String,
+        remedy: String,
+    },
 }
 
 static STATE: Mutex<State> = Mutex::new(State::NotStarted);
@@ -93,7 +96,9 @@ impl Env {
                 env.check_process()?;
                 Err(Error::EnvRunning { how: env.describe().to_owned() })
             }
-            State::Failed { why, remedy } => Err(Error::EnvStart { why: why.clone(), remedy: remedy.clone() }),
+            State::Failed { why, remedy } => {
+                Err(Error::EnvStart { why: why.clone(), remedy: remedy.clone() })
+            }
             State::NotStarted => start(&mut state, &options),
         }
     }
@@ -109,7 +114,9 @@ impl Env {
                 env.check_process()?;
                 Ok(Arc::clone(env))
             }
-            State::Failed { why, remedy } => Err(Error::EnvStart { why: why.clone(), remedy: remedy.clone() }),
+            State::Failed { why, remedy } => {
+                Err(Error::EnvStart { why: why.clone(), remedy: remedy.clone() })
+            }
             State::NotStarted => start(&mut state, &EnvOptions::default()),
         }
     }
@@ -184,7 +191,8 @@ fn try_start(options: &EnvOptions) -> std::result::Result<Env, Failure> {
         Memory::Hugepages => {
             memory::can_use_hugepages().map_err(|why| Failure {
                 why,
-                remedy: "as root: echo 512 > /proc/sys/vm/nr_hugepages, or use Memory::Ordinary for NVMe/TCP".to_owned(),
+                remedy: "as root: echo 512 > /proc/sys/vm/nr_hugepages, or use Memory::Ordinary for NVMe/TCP"
+                    .to_owned(),
                 retry: true,
             })?;
             (true, 0)

@@ -177,7 +177,9 @@ pub(crate) struct Buffers {
 impl Buffers {
     fn new(workload: &Workload, slots: usize, lba_size: u32) -> Result<Self> {
         let stride = workload.io_size as usize * lba_size as usize;
-        let used = |test: fn(u8) -> bool| workload.operations.iter().any(|&(opcode, share)| share > 0 && test(opcode));
+        let used = |test: fn(u8) -> bool| {
+            workload.operations.iter().any(|&(opcode, share)| share > 0 && test(opcode))
+        };
         let pool = |needed: bool| needed.then(|| DmaBuf::new(stride * slots)).transpose();
         let write = pool(used(|opcode| opcode == nvm_opcode::WRITE))?;
         if let Some(buffer) = &write {

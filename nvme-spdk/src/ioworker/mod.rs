@@ -61,8 +61,9 @@ impl IoWorker {
             let (lane, control) = (Arc::clone(qpair.lane()), Arc::clone(&control));
             move || engine.run(&lane, &control)
         });
-        let thread = thread
-            .map_err(|e| Error::Unsupported(format!("no thread for a worker ({e}): raise the limit on threads")))?;
+        let thread = thread.map_err(|e| {
+            Error::Unsupported(format!("no thread for a worker ({e}): raise the limit on threads"))
+        })?;
         Ok(IoWorker { control, thread: Some(thread), qpair, _buffers: buffers })
     }
 

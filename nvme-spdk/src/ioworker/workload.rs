@@ -127,8 +127,14 @@ impl Workload {
     pub(crate) fn check(&self) -> Result<()> {
         let sum: u32 = self.operations.iter().map(|(_, share)| u32::from(*share)).sum();
         let rules = [
-            ((1..=MOST_BLOCKS).contains(&self.io_size), format!("io_size is 1 to {MOST_BLOCKS} blocks, not {}", self.io_size)),
-            (self.random_percentage <= 100, format!("random_percentage is 0 to 100, not {}", self.random_percentage)),
+            (
+                (1..=MOST_BLOCKS).contains(&self.io_size),
+                format!("io_size is 1 to {MOST_BLOCKS} blocks, not {}", self.io_size),
+            ),
+            (
+                self.random_percentage <= 100,
+                format!("random_percentage is 0 to 100, not {}", self.random_percentage),
+            ),
             (sum == 100, format!("the shares of the operations add up to 100, not {sum}")),
             (
                 (2..=1024).contains(&self.queue_depth),
@@ -174,7 +180,8 @@ impl Generator {
             )));
         }
         let mut operations = [0; 100];
-        let shares = workload.operations.iter().flat_map(|&(opcode, share)| std::iter::repeat_n(opcode, share.into()));
+        let shares =
+            workload.operations.iter().flat_map(|&(opcode, share)| std::iter::repeat_n(opcode, share.into()));
         for (place, opcode) in operations.iter_mut().zip(shares) {
             *place = opcode;
         }

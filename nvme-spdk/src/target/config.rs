@@ -36,7 +36,8 @@ impl Shape {
         let blocks = u64::from(self.megabytes) * (1 << 20) / u64::from(self.block_size.max(1));
 
         // The default pool is for dozens of devices and takes half a second to fill.
-        let mut bdev = vec![call("bdev_set_options", json!({"bdev_io_pool_size": 16384, "bdev_io_cache_size": 256}))];
+        let mut bdev =
+            vec![call("bdev_set_options", json!({"bdev_io_pool_size": 16384, "bdev_io_cache_size": 256}))];
         let mut nvmf = vec![
             // Connections are accepted after 1 ms, not 10.
             call("nvmf_set_config", json!({"acceptor_poll_rate": 1000})),

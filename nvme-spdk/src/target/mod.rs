@@ -206,7 +206,10 @@ impl Target {
             }
             if start.elapsed() > START {
                 return Err(Error::Target {
-                    why: format!("it is not ready after {START:?}; its log says: {}", self.folder.complaint()),
+                    why: format!(
+                        "it is not ready after {START:?}; its log says: {}",
+                        self.folder.complaint()
+                    ),
                     remedy: "see whether the machine is overloaded".to_owned(),
                 });
             }
@@ -225,6 +228,9 @@ fn free_port() -> Result<u16> {
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target").field("address", &self.address).field("pid", &self.pid()).finish_non_exhaustive()
+        f.debug_struct("Target")
+            .field("address", &self.address)
+            .field("pid", &self.pid())
+            .finish_non_exhaustive()
     }
 }

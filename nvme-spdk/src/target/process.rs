@@ -70,8 +70,9 @@ impl Folder {
     /// The errors in its log as one line; the end of it if there are none.
     pub(super) fn complaint(&self) -> String {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
-        let errors: Vec<_> = text.lines().filter_map(|line| Some(line.split_once("*ERROR*: ")?.1.trim())).collect();
-        let last = || text.lines().map(str::trim).filter(|line| !line.is_empty()).next_back().unwrap_or("nothing");
+        let errors: Vec<_> =
+            text.lines().filter_map(|line| Some(line.split_once("*ERROR*: ")?.1.trim())).collect();
+        let last = || text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("nothing");
         if errors.is_empty() { last().to_owned() } else { errors[..errors.len().min(4)].join("; ") }
     }
 }
@@ -84,7 +85,10 @@ impl Drop for Folder {
 }
 
 fn cannot(what: &str, why: &io::Error) -> Error {
-    Error::Target { why: format!("cannot {what} ({why})"), remedy: "free space in the temporary folder".to_owned() }
+    Error::Target {
+        why: format!("cannot {what} ({why})"),
+        remedy: "free space in the temporary folder".to_owned(),
+    }
 }
 
 /// Removes the folders of targets whose owners were killed; those cannot do it themselves.

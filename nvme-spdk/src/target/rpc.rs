@@ -19,7 +19,9 @@ pub(super) fn call(socket: &Path, method: &str, params: Value) -> Result<Value> 
     let answer = exchange(socket, method, params).map_err(|e| failed(e.to_string()))?;
     match (answer.get("result"), answer.get("error")) {
         (Some(result), _) => Ok(result.clone()),
-        (None, Some(error)) => Err(failed(error["message"].as_str().unwrap_or("without a message").to_owned())),
+        (None, Some(error)) => {
+            Err(failed(error["message"].as_str().unwrap_or("without a message").to_owned()))
+        }
         (None, None) => Err(failed(format!("it answered {answer}"))),
     }
 }

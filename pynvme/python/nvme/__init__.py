@@ -13,22 +13,22 @@ Importing starts nothing and needs no privileges: SPDK starts with the first buf
 """
 
 # Test scripts of the original find these modules here, also through `from nvme import *`.
-import atexit  # noqa: F401
-import datetime  # noqa: F401
-import gc  # noqa: F401
-import glob  # noqa: F401
+import atexit
+import datetime
+import gc
+import glob
 import logging
-import math  # noqa: F401
-import multiprocessing  # noqa: F401
-import os  # noqa: F401
+import math
+import multiprocessing
+import os
 import random
-import signal  # noqa: F401
-import statistics  # noqa: F401
-import struct  # noqa: F401
-import subprocess  # noqa: F401
-import sys  # noqa: F401
-import time  # noqa: F401
-import warnings  # noqa: F401
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import time
+import warnings
 
 from ._nvme import (
     Buffer,

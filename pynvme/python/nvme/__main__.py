@@ -17,7 +17,9 @@ def target(arguments):
         block_size=arguments.block_size,
     ) as running:
         host, _, port = running.address.rpartition(":")
-        print(f"NVMe/TCP target at {running.address}: {arguments.namespaces} x {arguments.megabytes} MiB, in memory")
+        print(
+            f"NVMe/TCP target at {running.address}: {arguments.namespaces} x {arguments.megabytes} MiB, in memory"
+        )
         print(f'connect with: nvme.Tcp("{host}", {port}), or pytest --pciaddr={running.address}')
         print("stop with Ctrl-C", flush=True)
         done = threading.Event()

@@ -5,6 +5,8 @@ device. A conftest.py with an option --pciaddr and fixtures of its own keeps bot
 is missing.
 """
 
+import contextlib
+
 import pytest
 
 import nvme as d
@@ -36,7 +38,8 @@ _embedded = EmbeddedTarget()
 def pytest_load_initial_conftests(parser):
     """Add the option once every conftest.py had its chance to."""
     yield
-    try:
+    # A conftest.py may have it already.
+    with contextlib.suppress(ValueError):
         parser.addoption(
             "--pciaddr",
             action="store",
@@ -44,8 +47,6 @@ def pytest_load_initial_conftests(parser):
             help="the device under test: a PCIe address or the host[:port] of an NVMe/TCP target; "
             "without it, the embedded target",
         )
-    except ValueError:
-        pass  # a conftest.py has it
 
 
 def pytest_configure(config):

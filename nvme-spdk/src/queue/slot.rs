@@ -1,0 +1,135 @@
+//! One command in flight, and what SPDK calls when something happens to it.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use super::Core;
+use crate::buffer::DmaBuf;
+use crate::clock::Ticks;
+use crate::command::{Command, Completion};
+use crate::status::Status;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Free,
+    /// With SPDK; its completion goes to whoever takes the next one.
+    InFlight,
+    /// With SPDK; its submitter waits for this very command.
+    Awaited,
+    /// With SPDK; nobody waits any more.
+    Abandoned,
+    /// Its completion is noted and not yet taken.
+    Done {
+        awaited: bool,
+    },
+}
+
+/// The place of one command in a queue. SPDK holds its address while the command is in flight.
+pub(super) struct Slot {
+    pub queue: NonNull<Core>,
+    pub index: u16,
+    pub generation: Cell<u64>,
+    pub state: Cell<State>,
+    pub command: Cell<Command>,
+    pub started: Cell<Ticks>,
+    /// Its entry in the command log, once the transport has taken it.
+    pub logged: Cell<Option<u64>>,
+    pub completion: Cell<Completion>,
+    pub ticks: Cell<u64>,
+    pub buffer: Cell<Option<DmaBuf>>,
+}
+
+impl Slot {
+    pub(super) fn new(queue: NonNull<Core>, index: u16) -> Self {
+        Slot {
+            queue,
+            index,
+            generation: Cell::new(0),
+            state: Cell::new(State::Free),
+            command: Cell::new(Command::default()),
+            started: Cell::new(Ticks::default()),
+            logged: Cell::new(None),
+            completion: Cell::new(Completion::default()),
+            ticks: Cell::new(0),
+            buffer: Cell::new(None),
+        }
+    }
+
+    fn queue(&self) -> &Core {
+        // SAFETY: a queue outlives its slots, of which this is one.
+        unsafe { self.queue.as_ref() }
+    }
+
+    /// Whether SPDK holds its address.
+    pub(super) fn is_with_spdk(&self) -> bool {
+        matches!(self.state.get(), State::InFlight | State::Awaited | State::Abandoned)
+    }
+
+    /// The transport took the command under this identifier.
+    pub(super) fn sent(&self, cid: u16) {
+        if !self.is_with_spdk() {
+            return;
+        }
+        let mut command = self.command.get();
+        command.cid = cid;
+        self.command.set(command);
+        let queue = self.queue();
+        queue.latest_cid.set(cid);
+        self.logged.set(Some(queue.log.record(&command, self.started.get())));
+    }
+
+    fn completed(&self, completion: Completion) {
+        let queue = self.queue();
+        let ticks = Ticks::now().since(self.started.get());
+        let completion = trusted(completion, self.command.get().cid);
+        if let Some(sequence) = self.logged.get() {
+            queue.log.complete(sequence, &completion, ticks);
+        }
+        queue.latest_ticks.set(ticks);
+        self.completion.set(completion);
+        self.ticks.set(ticks);
+        match self.state.get() {
+            State::InFlight => {
+                self.state.set(State::Done { awaited: false });
+                queue.done_mut().push_back(self.index);
+            }
+            State::Awaited => self.state.set(State::Done { awaited: true }),
+            State::Abandoned => queue.release(self),
+            State::Free | State::Done { .. } => {}
+        }
+    }
+}
+
+/// A completion as far as it can be trusted: for commands it aborts itself SPDK fills in nothing but the
+/// status, and the rest is whatever was on its stack.
+pub(crate) fn trusted(completion: Completion, cid: u16) -> Completion {
+    if completion.status() == Status::ABORTED_SQ_DELETION {
+        // SCT, SC and DNR.
+        return Completion {
+            cid,
+            status_and_phase: completion.status_and_phase & 0x8ffe,
+            ..Default::default()
+        };
+    }
+    Completion { cid, ..completion }
+}
+
+/// What SPDK calls when a command of ours is complete. Only writes it down: nothing here can panic, allocate
+/// or call back into SPDK (but for giving back an abandoned buffer).
+pub(crate) unsafe extern "C" fn on_complete(slot: *mut c_void, completion: *const spdk_sys::spdk_nvme_cpl) {
+    // SAFETY: the argument is a slot of a queue that exists as long as SPDK holds the command, and SPDK calls
+    // on the thread that drives the queue; the completion is valid during the call and the layouts agree.
+    let (slot, completion) = unsafe { (&*slot.cast::<Slot>(), *completion.cast::<Completion>()) };
+    slot.completed(completion);
+}
+
+/// What the observer calls when the transport has taken a command of ours.
+pub(crate) unsafe extern "C" fn on_submitted(slot: *mut c_void, cid: u16) {
+    // SAFETY: as in on_complete.
+    let slot = unsafe { &*slot.cast::<Slot>() };
+    slot.sent(cid);
+}
+
+/// The callback in the form SPDK's functions want it.
+pub(crate) const ON_COMPLETE: spdk_sys::spdk_nvme_cmd_cb = Some(on_complete);

@@ -1,0 +1,88 @@
+//! What goes in with a command and comes out with its completion.
+
+use crate::buffer::DmaBuf;
+use crate::command::{Command, Completion};
+use crate::error::{Error, Result};
+
+/// Names a submitted command until its completion is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token(u64);
+
+impl Token {
+    pub(super) fn new(slot: u16, generation: u64) -> Self {
+        Token(generation << 16 | u64::from(slot))
+    }
+
+    fn slot(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// The place of the command among those that may be outstanding: below the depth of its queue, and
+    /// free again once the completion is taken. Good as an index for data kept per command.
+    pub fn index(self) -> usize {
+        usize::from(self.slot())
+    }
+}
+
+/// What a command transfers: a part of a buffer.
+#[derive(Debug, Clone)]
+pub struct Data {
+    pub(super) buffer: DmaBuf,
+    pub(super) offset: usize,
+    pub(super) len: u32,
+}
+
+impl Data {
+    /// `len` bytes of `buffer` from `offset` on.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooSmall`] if they reach further than one page behind the buffer, [`Error::InvalidArgument`]
+    /// beyond 4 GiB.
+    pub fn new(buffer: &DmaBuf, offset: usize, len: usize) -> Result<Self> {
+        let end = offset.checked_add(len);
+        if end.is_none_or(|end| end > buffer.reach()) {
+            return Err(Error::BufferTooSmall {
+                needed: len as u64,
+                available: buffer.len().saturating_sub(offset) as u64,
+            });
+        }
+        let len = u32::try_from(len).map_err(|_| {
+            Error::InvalidArgument(format!("a command transfers less than 4 GiB, not {len} bytes"))
+        })?;
+        Ok(Data { buffer: buffer.clone(), offset, len })
+    }
+
+    /// How many bytes.
+    #[expect(clippy::len_without_is_empty, reason = "an empty transfer is a transfer")]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+}
+
+impl From<&DmaBuf> for Data {
+    /// The whole buffer.
+    fn from(buffer: &DmaBuf) -> Self {
+        let len = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        Data { buffer: buffer.clone(), offset: 0, len }
+    }
+}
+
+/// A command whose completion has come.
+#[derive(Debug)]
+pub struct Completed {
+    /// What `submit` returned for it.
+    pub token: Token,
+    /// The command, with the identifier it was sent under.
+    pub command: Command,
+    /// The completion queue entry.
+    pub completion: Completion,
+    /// From submission until its completion was seen, in ticks; see [`Completed::latency`].
+    pub ticks: u64,
+}
+
+impl Completed {
+    /// From submission until its completion was seen.
+    pub fn latency(&self) -> std::time::Duration {
+        crate::clock::duration(self.ticks)
+    }
+}

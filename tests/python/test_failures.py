@@ -1,0 +1,174 @@
+"""Devices that are not there and targets that do not answer."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import nvme as d
+import pytest
+
+
+@pytest.fixture
+def closed_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def silent_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def own_target():
+    target = d.Target(megabytes=16)
+    yield target
+    target.stop()
+
+
+def fails(within, make, match):
+    begin = time.monotonic()
+    with pytest.raises(d.NvmeEnumerateError, match=match) as caught:
+        make()
+    assert time.monotonic() - begin < within
+    assert str(caught.value).startswith("fail to create the controller")
+
+
+@pytest.mark.parametrize(
+    "address, match",
+    [
+        ("0000:00:00.0", "lspci|hugepages"),
+        ("ff:1f.7", "lspci|hugepages"),
+        ("no-such-host.invalid", "cannot resolve|did not finish"),
+        ("not an address", "no address"),
+        ("127.0.0.1:99999", "no port"),
+        ("a" * 400, "too long"),
+    ],
+)
+def test_addresses_that_lead_nowhere(address, match):
+    fails(6, lambda: d.Pcie(address, timeout=5), match)
+
+
+def test_an_empty_address_without_a_default(run):
+    finished = run("import nvme; nvme.Pcie('')")
+    assert "NvmeEnumerateError" in finished.stderr and "embedded target" in finished.stderr
+
+
+def test_a_closed_port(closed_port):
+    fails(2, lambda: d.Tcp("127.0.0.1", closed_port), "start the target")
+
+
+def test_a_silent_port(silent_port):
+    fails(3, lambda: d.Tcp("127.0.0.1", silent_port, timeout=1), "did not finish within|NVMe/TCP")
+
+
+def test_an_unknown_subsystem(pciaddr):
+    fails(3, lambda: d.Pcie(pciaddr, nqn="nqn.2014-08.org.example:nobody"), "check the NQN")
+
+
+def test_a_stopped_target(own_target):
+    pcie = d.Pcie(own_target.address, timeout=1)
+    nvme0 = d.Controller(pcie)
+    os.kill(own_target.pid, signal.SIGSTOP)
+    try:
+        fails(3, lambda: d.Pcie(own_target.address, timeout=1), "did not finish within")
+        begin = time.monotonic()
+        with pytest.raises(d.QpairCreationError, match="did not finish within"):
+            d.Qpair(nvme0, 8)
+        pcie.close()
+        assert time.monotonic() - begin < 5
+    finally:
+        os.kill(own_target.pid, signal.SIGCONT)
+
+
+def test_waitdone_gives_up(own_target):
+    pcie = d.Pcie(own_target.address)
+    nvme0 = d.Controller(pcie)
+    nvme0.timeout = 0
+    os.kill(own_target.pid, signal.SIGSTOP)
+    nvme0.getfeatures(7)
+    begin = time.monotonic()
+    with pytest.raises(TimeoutError, match="pynvme timeout in driver"):
+        nvme0.waitdone()
+    assert 19 < time.monotonic() - begin < 25
+    os.kill(own_target.pid, signal.SIGCONT)
+    nvme0.waitdone()
+    pcie.close()
+
+
+def test_a_killed_target(own_target):
+    pcie = d.Pcie(own_target.address)
+    nvme0 = d.Controller(pcie)
+    nvme0n1 = d.Namespace(nvme0)
+    qpair = d.Qpair(nvme0, 8)
+    worker = nvme0n1.ioworker(io_size=8, time=60).start()
+    own_target.stop()
+    with pytest.warns(UserWarning, match="ioworker host ERROR"):
+        worker.close()
+    nvme0n1.read(qpair, d.Buffer(512), 0)
+    with pytest.warns(UserWarning, match="ERROR status: 00/08"):
+        qpair.waitdone()
+    with pytest.raises(ConnectionError, match="disconnected"):
+        qpair.waitdone()
+    pcie.close()
+
+
+def test_others_are_not_held_up(nvme0n1, qpair, silent_port):
+    failed = []
+
+    def connect():
+        try:
+            d.Tcp("127.0.0.1", silent_port, timeout=1.5)
+        except d.NvmeEnumerateError as error:
+            failed.append(error)
+
+    waiting = threading.Thread(target=connect)
+    waiting.start()
+    buf, slowest, rounds = d.Buffer(512), 0, 0
+    while waiting.is_alive():
+        begin = time.monotonic()
+        nvme0n1.read(qpair, buf, 0).waitdone()
+        slowest = max(slowest, time.monotonic() - begin)
+        rounds += 1
+    waiting.join()
+    assert failed and rounds > 100 and slowest < 0.5
+
+
+@pytest.mark.parametrize("what", ["waitdone", "connect", "worker"])
+def test_ctrl_c_ends_any_wait(what, pciaddr, silent_port):
+    script = """if True:
+        import sys
+        import nvme as d
+        what, address, silent = sys.argv[1:]
+        pcie = d.Pcie(address)
+        nvme0 = d.Controller(pcie)
+        namespace = d.Namespace(nvme0)
+        print("ready", flush=True)
+        try:
+            if what == "waitdone":
+                d.Qpair(nvme0, 8).waitdone()
+            elif what == "connect":
+                d.Tcp("127.0.0.1", int(silent), timeout=60)
+            else:
+                namespace.ioworker(io_size=8, time=60).start().close()
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, what, pciaddr, str(silent_port)], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    begin = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=10)[0] == "interrupted\n"
+    assert child.returncode == 0 and time.monotonic() - begin < 3
