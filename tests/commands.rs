@@ -40,7 +40,7 @@ fn admin_commands_and_registers() {
     assert_eq!(controller.read_register(0x1c).expect("CSTS") & 1, 1);
     assert!(matches!(controller.read_register(2), Err(Error::InvalidArgument(_))));
     let refused = controller.read_register(0x7ff0).unwrap_err();
-    assert!(matches!(refused, Error::Command { .. }), "{refused}");
+    assert!(matches!(refused, Error::Command { .. } | Error::Unsupported(_)), "{refused}");
     controller.execute(&Command::get_features(7), None).expect("a refused register does no harm");
 }
 

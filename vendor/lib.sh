@@ -20,10 +20,12 @@ die() {
     exit 1
 }
 
+free_megabytes() { df --output=avail -BM "$1" | tail -n 1 | tr -dc 0-9; }
+
 # need_space DIR MEGABYTES: stops before a step that the disk cannot hold.
 need_space() {
     local free
-    free=$(df --output=avail -BM "$1" | tail -n 1 | tr -dc 0-9)
+    free=$(free_megabytes "$1")
     [ "$free" -ge "$2" ] || die "$1 has $free MB free, this step needs $2 MB." \
         "free some space there, or move the checkout to a larger disk, and run the same command again."
 }

@@ -287,7 +287,11 @@ fn allocate(controller: &Inner, depth: u16, priority: u8, deadline: &Deadline) -
     let call = || unsafe { spdk_sys::shim_qpair_alloc(ctrlr, depth, priority, &mut qpair, &mut qid) };
     let (_rc, ended) = log::quietly(|| bounded(deadline, call));
     match (NonNull::new(ctrlr), NonNull::new(qpair)) {
-        (Some(ctrlr), Some(qpair)) => Ok((IoHandle { ctrlr, qpair }, qid)),
+        // A system SPDK does not tell the identifier; it takes the lowest that is free.
+        (Some(ctrlr), Some(qpair)) => {
+            let qid = if qid == 0 { controller.lowest_free_qid() } else { qid };
+            Ok((IoHandle { ctrlr, qpair }, qid))
+        }
         _ if ended => {
             let what = format!("creating a queue pair at {}", controller.address());
             Err(timed_out(what, controller.options().timeout))

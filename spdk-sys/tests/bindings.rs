@@ -15,8 +15,18 @@ fn items(text: &str) -> Vec<String> {
     names
 }
 
+/// Those for the documentation are v20.07's.
+fn version() -> &'static str {
+    // SAFETY: returns a static, NUL-terminated string.
+    let version = unsafe { std::ffi::CStr::from_ptr(spdk_sys::shim_spdk_version()) };
+    version.to_str().expect("ASCII")
+}
+
 #[test]
 fn both_name_the_same_items() {
+    if !version().starts_with("SPDK v20.07") {
+        return;
+    }
     assert!(items(FOR_DOCS).len() > 30);
     assert_eq!(
         items(GENERATED),
@@ -27,9 +37,7 @@ fn both_name_the_same_items() {
 
 #[test]
 fn the_shims_are_linked() {
+    assert!(version().starts_with("SPDK v"), "{}", version());
     // SAFETY: no precondition.
-    let internals = unsafe { spdk_sys::shim_has_internals() };
-    // SAFETY: returns a static, NUL-terminated string.
-    let version = unsafe { std::ffi::CStr::from_ptr(spdk_sys::shim_spdk_version()) };
-    assert!(version.to_str().unwrap().starts_with("SPDK v"), "{version:?}, internals: {internals}");
+    let _internals = unsafe { spdk_sys::shim_has_internals() };
 }

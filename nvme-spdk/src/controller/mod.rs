@@ -415,6 +415,13 @@ impl Inner {
         self.lanes.lock().push(Arc::clone(lane));
     }
 
+    /// The lowest identifier that no live queue pair has.
+    pub(crate) fn lowest_free_qid(&self) -> u16 {
+        let lanes = self.lanes.lock();
+        let taken: Vec<_> = lanes.iter().map(|lane| lane.qid()).collect();
+        (1..u16::MAX).find(|qid| !taken.contains(qid)).unwrap_or(u16::MAX)
+    }
+
     pub(crate) fn remove_lane(&self, lane: &Arc<IoLane>) {
         self.lanes.lock().retain(|other| !Arc::ptr_eq(other, lane));
     }
