@@ -11,6 +11,10 @@ vendor=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
     tree=$vendor/spdk
 }
 
+# What is not foreseen is at least not silent.
+set -E
+trap 'printf "vendor: error: %s failed in line %s\n" "$0" "$LINENO" >&2' ERR
+
 say() { printf '%s\n' "vendor: $*"; }
 
 # die MESSAGE REMEDY: what happened, then what to do about it.
