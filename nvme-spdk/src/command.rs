@@ -67,6 +67,10 @@ pub mod admin_opcode {
     pub const GET_FEATURES: u8 = 0x0a;
     /// Asynchronous Event Request.
     pub const ASYNC_EVENT_REQUEST: u8 = 0x0c;
+    /// Format NVM.
+    pub const FORMAT_NVM: u8 = 0x80;
+    /// Sanitize.
+    pub const SANITIZE: u8 = 0x84;
     /// Fabrics commands.
     pub const FABRICS: u8 = 0x7f;
 }
@@ -263,6 +267,23 @@ impl Completion {
     pub const fn is_success(&self) -> bool {
         self.status().is_success()
     }
+
+    /// The same completion with another status code type and code.
+    pub(crate) const fn with_status(self, status: Status) -> Self {
+        let others = self.status_and_phase & !0x0ffe;
+        let field = (status.sct as u16 & 0x7) << 9 | (status.sc as u16) << 1;
+        Completion { status_and_phase: others | field, ..self }
+    }
+
+    /// What stands for the completion of a command that was not answered in time: all bits set.
+    pub(crate) const TIMED_OUT: Completion = Completion {
+        cdw0: u32::MAX,
+        cdw1: u32::MAX,
+        sqhd: u16::MAX,
+        sqid: u16::MAX,
+        cid: u16::MAX,
+        status_and_phase: u16::MAX,
+    };
 
     /// Command retry delay.
     pub const fn crd(&self) -> u8 {

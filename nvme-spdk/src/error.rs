@@ -134,6 +134,15 @@ pub enum Error {
         remedy: &'static str,
     },
 
+    /// Something holds on to the controller.
+    #[error("the controller at {address} cannot be disconnected: {what}; end it first, or try again")]
+    Busy {
+        /// Its address.
+        address: String,
+        /// What holds on to it.
+        what: String,
+    },
+
     /// An I/O queue pair could not be created.
     #[error("cannot create a queue pair of {depth} entries: {why}; {remedy}")]
     QpairCreate {

@@ -1,18 +1,19 @@
 //! What Identify returns.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The Identify Controller data structure, CNS 01h (NVMe base specification, "Identify Controller Data
 /// Structure").
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdentifyController {
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
 }
 
 /// The Identify Namespace data structure of the NVM command set, CNS 00h.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdentifyNamespace {
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
 }
 
 /// How blocks of a namespace look: one entry of its LBA format table.
@@ -153,6 +154,15 @@ impl IdentifyNamespace {
             metadata_size: u16::from_le_bytes([entry[0], entry[1]]),
             relative_performance: entry[3] & 0x3,
         }
+    }
+
+    /// The lowest index of an LBA format with so many bytes of data and metadata per block.
+    pub fn find_format(&self, data_size: u32, metadata_size: u16) -> Option<u8> {
+        let formats = 0..=self.number_of_formats().min(63);
+        formats.into_iter().find(|&index| {
+            let format = self.format_at(index.into());
+            (format.data_size, format.metadata_size) == (data_size, metadata_size)
+        })
     }
 
     /// Whether metadata travels at the end of each block's data instead of in a buffer of its own.

@@ -5,12 +5,12 @@
 
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
-use crate::clock;
+use crate::clock::{self, Ticks};
 use crate::cmdlog::CmdLog;
 use crate::command::Command;
 use crate::error::{Error, Result};
@@ -43,7 +43,33 @@ pub(crate) struct Link<H> {
     pub queue: Queue,
     /// SPDK said that nothing will come any more.
     pub broken: bool,
+    /// When commands are next looked through for those that take too long.
+    next_look: Ticks,
+    limit: Arc<CommandTimeout>,
 }
+
+/// How long a command may take before it is reported as timed out; shared by the queues of a controller.
+#[derive(Debug, Default)]
+pub(crate) struct CommandTimeout {
+    /// 0 for ever.
+    ticks: AtomicU64,
+}
+
+impl CommandTimeout {
+    pub(crate) fn set(&self, timeout: Option<Duration>) {
+        self.ticks.store(timeout.map_or(0, |timeout| Ticks::of(timeout).max(1)), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Option<Duration> {
+        match self.ticks.load(Ordering::Relaxed) {
+            0 => None,
+            ticks => Some(clock::duration(ticks)),
+        }
+    }
+}
+
+/// How often commands are looked through: a command is reported at most so much too late.
+const LOOK: Duration = Duration::from_millis(1);
 
 pub(crate) struct Lane<H> {
     qid: u16,
@@ -58,8 +84,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SLICE: Duration = Duration::from_millis(20);
 
 impl<H: Handle> Lane<H> {
-    pub(crate) fn new(qid: u16, log: Arc<CmdLog>, handle: H, queue: Queue) -> Self {
-        let link = Link { handle, queue, broken: false };
+    pub(crate) fn new(qid: u16, log: Arc<CmdLog>, link: Link<H>) -> Self {
         Lane { qid, log, link: Mutex::new(Some(link)), stop: AtomicBool::new(false) }
     }
 
@@ -105,6 +130,12 @@ impl<H: Handle> Lane<H> {
         let _scope = H::scope(&self.log);
         drop(guard.take());
         true
+    }
+
+    /// Goes on with another link after the first was freed.
+    pub(crate) fn install(&self, link: Link<H>) {
+        self.stop.store(false, Ordering::Relaxed);
+        *self.link.lock() = Some(link);
     }
 
     fn gone(&self) -> Error {
@@ -196,6 +227,10 @@ impl<H: Handle> Lane<H> {
 }
 
 impl<H: Handle> Link<H> {
+    pub(crate) fn new(handle: H, queue: Queue, limit: Arc<CommandTimeout>) -> Self {
+        Link { handle, queue, broken: false, next_look: Ticks::default(), limit }
+    }
+
     pub(crate) fn send(&self, command: &Command, data: Option<Data>, awaited: bool) -> Result<Token> {
         self.queue.submit(command, data, awaited, &|command, data, len, argument| {
             self.handle.submit(command, data, len, argument)
@@ -220,6 +255,23 @@ impl<H: Handle> Link<H> {
     pub(crate) fn poll(&mut self, most: u32) {
         if !self.broken && self.handle.poll(most) < 0 {
             self.broken = true;
+        }
+        if self.queue.has_parked() {
+            self.queue
+                .retry(&|command, data, len, argument| self.handle.submit(command, data, len, argument));
+        }
+        match self.limit.ticks.load(Ordering::Relaxed) {
+            0 => {}
+            limit => self.expire(limit),
+        }
+    }
+
+    #[inline]
+    fn expire(&mut self, limit: u64) {
+        let now = Ticks::now();
+        if now >= self.next_look {
+            self.next_look = now.after(LOOK);
+            self.queue.expire(now, limit);
         }
     }
 }

@@ -1,13 +1,18 @@
 //! Namespaces: blocks to read and write.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::RwLock;
+
 use crate::buffer::DmaBuf;
-use crate::command::{Command, nvm_opcode};
+use crate::command::{Command, admin_opcode, nvm_opcode};
 use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::identify::{IdentifyNamespace, LbaFormat};
+use crate::integrity::{Attachment, Table, skip_tokens, stamp};
 use crate::qpair::Qpair;
 use crate::queue::{Completed, Data, Token};
 use crate::status::Status;
@@ -30,7 +35,28 @@ use crate::status::Status;
 pub struct Namespace {
     controller: Controller,
     nsid: u32,
-    identify: IdentifyNamespace,
+    geometry: Arc<Geometry>,
+    attachment: Option<Arc<Attachment>>,
+}
+
+/// What a format changes; all clones of a namespace see it.
+struct Geometry {
+    identify: RwLock<IdentifyNamespace>,
+    blocks: AtomicU64,
+    lba_size: AtomicU32,
+}
+
+impl Geometry {
+    fn new(identify: IdentifyNamespace) -> Self {
+        let (blocks, lba_size) = (identify.size().into(), identify.format().data_size.into());
+        Geometry { identify: RwLock::new(identify), blocks, lba_size }
+    }
+
+    fn update(&self, identify: IdentifyNamespace) {
+        self.blocks.store(identify.size(), Ordering::Relaxed);
+        self.lba_size.store(identify.format().data_size, Ordering::Relaxed);
+        *self.identify.write() = identify;
+    }
 }
 
 /// The most blocks one command can name: NLB is a 16-bit field, 0's based.
@@ -40,23 +66,8 @@ const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Namespace {
     pub(crate) fn open(controller: &Controller, nsid: u32) -> Result<Self> {
-        let most = controller.identify().number_of_namespaces();
-        let missing = |why: String| Err(Error::NoNamespace { nsid, why });
-        if nsid == 0 || nsid > most {
-            return missing(format!("the controller has identifiers 1 to {most}"));
-        }
-        let bytes = match controller.identify_data(0x00, nsid, IDENTIFY_TIMEOUT) {
-            Err(Error::Command { status, .. }) => return missing(format!("Identify answers {status}")),
-            other => other?,
-        };
-        let identify = IdentifyNamespace::from_bytes(&bytes);
-        if identify.size() == 0 {
-            return missing("it is not active".to_owned());
-        }
-        if identify.format().data_size < 512 {
-            return missing(format!("its LBA format says blocks of {} bytes", identify.format().data_size));
-        }
-        Ok(Namespace { controller: controller.clone(), nsid, identify })
+        let geometry = Arc::new(Geometry::new(identify(controller, nsid)?));
+        Ok(Namespace { controller: controller.clone(), nsid, geometry, attachment: None })
     }
 
     /// Its identifier.
@@ -69,24 +80,127 @@ impl Namespace {
         &self.controller
     }
 
-    /// Identify Namespace data as of opening.
-    pub fn identify(&self) -> &IdentifyNamespace {
-        &self.identify
+    /// Identify Namespace data as of opening, or of the last [`refresh`](Self::refresh).
+    pub fn identify(&self) -> IdentifyNamespace {
+        self.geometry.identify.read().clone()
     }
 
     /// Its number of logical blocks (NSZE).
     pub fn blocks(&self) -> u64 {
-        self.identify.size()
+        self.geometry.blocks.load(Ordering::Relaxed)
     }
 
     /// Bytes of data per logical block.
     pub fn lba_size(&self) -> u32 {
-        self.identify.format().data_size
+        self.geometry.lba_size.load(Ordering::Relaxed)
     }
 
     /// The LBA format it has.
     pub fn format(&self) -> LbaFormat {
-        self.identify.format()
+        self.identify().format()
+    }
+
+    /// Reads its Identify data again, after something has changed it.
+    ///
+    /// # Errors
+    /// As [`Controller::namespace`].
+    pub fn refresh(&self) -> Result<()> {
+        self.geometry.update(identify(&self.controller, self.nsid)?);
+        Ok(())
+    }
+
+    /// Remembers a checksum of every block that is written from now on, by whatever command on whichever queue of
+    /// this controller, so that reads can be [verified](Self::verify). Only the first `blocks` blocks if that is
+    /// given. Takes address space for the whole namespace at once, and memory as blocks are used: 4 bytes each.
+    ///
+    /// Commands that touch a block which another command is at wait in their queue until it is done. Writes of
+    /// [`write`](Self::write) and of workers make each block unique, as [`stamp`](Self::stamp) says.
+    ///
+    /// This lasts as long as a tracked handle to the namespace; a second one shares the first one's memory.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the system refuses the address space.
+    pub fn track(mut self, blocks: Option<u64>) -> Result<Self> {
+        let count = blocks.filter(|blocks| *blocks > 0).unwrap_or(u64::MAX).min(self.blocks());
+        let attached = self.controller.tables().attach(self.nsid, count, self.lba_size());
+        self.attachment = Some(attached.map_err(|e| {
+            Error::Unsupported(format!(
+                "no address space for the checksums of {count} blocks ({e}): raise the limit on virtual memory, or \
+                 track fewer blocks"
+            ))
+        })?);
+        Ok(self)
+    }
+
+    /// Whether it is tracked.
+    pub fn is_tracked(&self) -> bool {
+        self.attachment.is_some()
+    }
+
+    /// Switches the verification of reads on or off, for all handles and queues; returns whether the namespace is
+    /// [tracked](Self::track), without which there is nothing to compare with.
+    ///
+    /// A read whose data is not what was written completes with [`Status::DATA_MISMATCH`], and says on the log
+    /// which block is wrong. The command log keeps the completion of the controller. Blocks that were never
+    /// written, or were deallocated, can hold anything.
+    pub fn verify(&self, on: bool) -> bool {
+        if let Some(attachment) = &self.attachment {
+            attachment.table().enable(on);
+            tracing::info!("enable inline data verify: {}", u8::from(on));
+        }
+        self.is_tracked()
+    }
+
+    /// Whether reads are verified.
+    pub fn is_verifying(&self) -> bool {
+        self.attachment.as_ref().is_some_and(|attachment| attachment.table().is_enabled())
+    }
+
+    /// Makes each of the blocks in `data` unique before it is written from `lba` on: its first 8 bytes become its
+    /// address, its last 8 bytes a token, a number that no other block written by this process has (both
+    /// little-endian). Takes a token for each of the `blocks` blocks, even if the data has less.
+    pub fn stamp(&self, data: &Data, lba: u64, blocks: u32) {
+        let lba_size = self.lba_size();
+        let there = (data.len() / lba_size as usize) as u32;
+        // SAFETY: Data::new checked that its bytes lie inside the buffer; a block has at least 512.
+        unsafe { stamp(data.address(), lba, blocks.min(there), lba_size) };
+        skip_tokens(blocks.saturating_sub(there));
+    }
+
+    /// Formats it (NVM command set specification, "Format NVM command"): waits, refreshes what is known of it and
+    /// forgets its checksums.
+    ///
+    /// # Errors
+    /// [`Error::Command`] with the status if the controller refuses, and those of
+    /// [`Controller::execute_within`].
+    pub fn format_nvm(&self, format: u8, secure_erase: u8, timeout: Duration) -> Result<()> {
+        let command = Command::admin(admin_opcode::FORMAT_NVM)
+            .nsid(self.nsid)
+            .cdw10(u32::from(secure_erase & 0x7) << 9 | u32::from(format & 0xf));
+        let completed = self.controller.execute_within(&command, None, timeout)?;
+        self.formatted()?;
+        match completed.completion.status() {
+            Status::SUCCESS => Ok(()),
+            status => Err(Error::Command { what: format!("Format NVM of namespace {}", self.nsid), status }),
+        }
+    }
+
+    /// After a Format NVM command that was sent by other means: refreshes what is known of the namespace and
+    /// forgets its checksums.
+    ///
+    /// # Errors
+    /// As [`refresh`](Self::refresh).
+    pub fn formatted(&self) -> Result<()> {
+        let refreshed = self.refresh();
+        if let Some(attachment) = &self.attachment {
+            attachment.table().formatted(self.lba_size());
+        }
+        refreshed
+    }
+
+    /// What is known of its blocks, for a worker.
+    pub(crate) fn table(&self) -> Option<Arc<Table>> {
+        self.attachment.as_ref().map(|attachment| Arc::clone(attachment.table()))
     }
 
     /// Reads `blocks` blocks from `lba` on into the start of a buffer, and waits.
@@ -98,7 +212,8 @@ impl Namespace {
         self.transfer(nvm_opcode::READ, "Read", qpair, buffer, lba, blocks)
     }
 
-    /// Writes `blocks` blocks from `lba` on from the start of a buffer, and waits.
+    /// Writes `blocks` blocks from `lba` on from the start of a buffer, and waits. If the namespace is
+    /// [tracked](Self::track), the buffer is [stamped](Self::stamp) first.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -116,7 +231,11 @@ impl Namespace {
         blocks: u32,
     ) -> Result<Completed> {
         let command = Command::range(opcode, self.nsid, lba, blocks);
-        let completed = qpair.execute(&command, Some(self.data(buffer, 0, buffer.len(), blocks)?))?;
+        let data = self.data(buffer, 0, buffer.len(), blocks)?;
+        if opcode == nvm_opcode::WRITE && self.is_tracked() {
+            self.stamp(&data, lba, blocks);
+        }
+        let completed = qpair.execute(&command, Some(data))?;
         match completed.completion.status() {
             Status::SUCCESS => Ok(completed),
             status => Err(Error::Command { what: format!("{name} of {blocks} blocks at LBA {lba}"), status }),
@@ -140,7 +259,8 @@ impl Namespace {
         qpair.submit(&Command::read(self.nsid, lba, blocks), Some(data))
     }
 
-    /// Sends a Write without waiting, from a buffer from `offset` on.
+    /// Sends a Write without waiting, from a buffer from `offset` on, [stamped](Self::stamp) as with
+    /// [`write`](Self::write).
     ///
     /// # Errors
     /// As [`submit_read`](Self::submit_read).
@@ -153,6 +273,9 @@ impl Namespace {
         blocks: u32,
     ) -> Result<Token> {
         let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
+        if self.is_tracked() {
+            self.stamp(&data, lba, blocks);
+        }
         qpair.submit(&Command::write(self.nsid, lba, blocks), Some(data))
     }
 
@@ -172,6 +295,27 @@ impl Namespace {
         }
         Data::new(buffer, offset, needed as usize)
     }
+}
+
+/// Identify of a namespace that can be used.
+fn identify(controller: &Controller, nsid: u32) -> Result<IdentifyNamespace> {
+    let most = controller.identify().number_of_namespaces();
+    let missing = |why: String| Err(Error::NoNamespace { nsid, why });
+    if nsid == 0 || nsid > most {
+        return missing(format!("the controller has identifiers 1 to {most}"));
+    }
+    let bytes = match controller.identify_data(0x00, nsid, IDENTIFY_TIMEOUT) {
+        Err(Error::Command { status, .. }) => return missing(format!("Identify answers {status}")),
+        other => other?,
+    };
+    let identify = IdentifyNamespace::from_bytes(&bytes);
+    if identify.size() == 0 {
+        return missing("it is not active".to_owned());
+    }
+    if identify.format().data_size < 512 {
+        return missing(format!("its LBA format says blocks of {} bytes", identify.format().data_size));
+    }
+    Ok(identify)
 }
 
 impl fmt::Debug for Namespace {

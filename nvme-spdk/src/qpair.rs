@@ -11,7 +11,7 @@ use crate::command::Command;
 use crate::controller::{Inner, open};
 use crate::deadline::{Deadline, bounded, on_helper, timed_out};
 use crate::error::{Error, Result};
-use crate::lane::{Handle, Lane};
+use crate::lane::{Handle, Lane, Link};
 use crate::observer::{self, Scope};
 use crate::queue::{self, Completed, Data, Queue, Token};
 use crate::transport::Address;
@@ -264,8 +264,9 @@ fn connect(controller: &Arc<Inner>, depth: u16, priority: u8, deadline: &Deadlin
         return Err(failed(depth, "check that the target is alive and has queues left"));
     }
     drop(scope);
-    let queue = Queue::new(qid, depth - 1, Arc::clone(&io_log), observer::available());
-    let lane = Arc::new(Lane::new(qid, io_log, handle, queue));
+    let queue = Queue::new(qid, depth - 1, Arc::clone(&io_log), observer::available(), controller.tables());
+    let link = Link::new(handle, queue, Arc::clone(controller.command_timeout()));
+    let lane = Arc::new(Lane::new(qid, io_log, link));
     controller.add_lane(&lane);
     Ok(lane)
 }

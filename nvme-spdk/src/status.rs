@@ -26,6 +26,12 @@ impl Status {
     /// Connect Invalid Parameters of NVMe over Fabrics, 01/82.
     pub const CONNECT_INVALID_PARAMETERS: Status = Status::new(1, 0x82);
 
+    /// 07/81, given by this driver and not by the controller: the data that was read is not what was written
+    /// there. See [`Namespace::verify`](crate::Namespace::verify).
+    pub const DATA_MISMATCH: Status = Status::new(7, 0x81);
+    /// 07/ff, given by this driver and not by the controller: no answer in time.
+    pub const TIMED_OUT: Status = Status::new(7, 0xff);
+
     /// A status from its two parts.
     pub const fn new(sct: u8, sc: u8) -> Self {
         Status { sct, sc }

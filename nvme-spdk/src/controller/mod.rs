@@ -1,32 +1,28 @@
 //! Controllers: connecting, admin commands, registers.
 
+mod inner;
 pub(crate) mod open;
 mod options;
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::fmt;
-use std::net::SocketAddr;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-
+pub(crate) use inner::{AdminHandle, Inner};
 pub use options::ConnectOptions;
 
 use crate::buffer::DmaBuf;
 use crate::cmdlog::CmdLog;
 use crate::command::Command;
 use crate::deadline::{Deadline, bounded, timed_out};
-use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::identify::{IDENTIFY_SIZE, IdentifyController};
-use crate::lane::{Handle, Lane};
-use crate::log;
+use crate::integrity::Tables;
 use crate::namespace::Namespace;
 use crate::observer::Scope;
-use crate::qpair::{IoLane, Qpair};
-use crate::queue::{self, Completed, Data, Token};
+use crate::qpair::Qpair;
+use crate::queue::{Completed, Data, Token};
 use crate::transport::Address;
 
 /// The number of entries of the admin queue; one less may be outstanding.
@@ -54,84 +50,6 @@ pub struct Controller {
     inner: Arc<Inner>,
 }
 
-pub(crate) struct Inner {
-    _env: Arc<Env>,
-    address: Address,
-    /// Where discovery led to.
-    socket: Option<SocketAddr>,
-    subnqn: String,
-    options: ConnectOptions,
-    cap: u64,
-    version: u32,
-    max_io_queues: u16,
-    identify: IdentifyController,
-    admin: Lane<AdminHandle>,
-    lanes: Mutex<Vec<Arc<IoLane>>>,
-    /// Held for reading while a queue pair is being created, for writing while the controller is closed.
-    creating: RwLock<()>,
-}
-
-/// SPDK's controller. Dropping it disconnects, or clears CC.EN on PCIe.
-pub(crate) struct AdminHandle {
-    ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>,
-}
-
-// SPDK guards the controller with a lock of its own; requests of the admin queue are submitted and polled
-// under the lane's lock, by one thread at a time.
-// SAFETY: as said, so the handle may move between threads.
-unsafe impl Send for AdminHandle {}
-
-impl AdminHandle {
-    pub(crate) fn as_ptr(&self) -> *mut spdk_sys::spdk_nvme_ctrlr {
-        self.ctrlr.as_ptr()
-    }
-}
-
-impl Handle for AdminHandle {
-    fn submit(
-        &self,
-        command: *mut spdk_sys::spdk_nvme_cmd,
-        data: *mut c_void,
-        len: u32,
-        argument: *mut c_void,
-    ) -> c_int {
-        // SAFETY: the controller is open; the data stays in the slot that the argument points to until SPDK
-        // has called back; SPDK copies the command.
-        unsafe {
-            spdk_sys::spdk_nvme_ctrlr_cmd_admin_raw(
-                self.as_ptr(),
-                command,
-                data,
-                len,
-                queue::ON_COMPLETE,
-                argument,
-            )
-        }
-    }
-
-    fn poll(&self, _most: u32) -> i32 {
-        // SAFETY: the controller is open.
-        unsafe { spdk_sys::spdk_nvme_ctrlr_process_admin_completions(self.as_ptr()) }
-    }
-
-    fn scope(log: &Arc<CmdLog>) -> Option<Scope> {
-        Some(Scope::new(Some(log), None))
-    }
-}
-
-/// How long to wait for a controller that is told goodbye.
-const GOODBYE: Duration = Duration::from_secs(2);
-
-impl Drop for AdminHandle {
-    fn drop(&mut self) {
-        // SAFETY: opened once and closed once; its queue pairs were freed before (Controller::close), and the
-        // queue that callbacks go to is dropped after this.
-        let close = || unsafe { spdk_sys::shim_ctrlr_close(self.as_ptr(), false) };
-        // That a target which is gone does not answer is nothing to report.
-        log::quietly(|| bounded(&Deadline::after(GOODBYE), close));
-    }
-}
-
 impl Controller {
     /// Connects to a controller and initialises it: CC.EN, Identify, Number of Queues.
     ///
@@ -148,48 +66,48 @@ impl Controller {
 
     /// The address it was connected with.
     pub fn address(&self) -> &Address {
-        &self.inner.address
+        self.inner.address()
     }
 
     /// The NVMe Qualified Name it was connected under; empty on PCIe.
-    pub fn subnqn(&self) -> &str {
-        &self.inner.subnqn
+    pub fn subnqn(&self) -> String {
+        self.inner.facts().subnqn.clone()
     }
 
     /// The options it was connected with.
     pub fn options(&self) -> &ConnectOptions {
-        &self.inner.options
+        self.inner.options()
     }
 
     /// Identify Controller data as of connecting.
-    pub fn identify(&self) -> &IdentifyController {
-        &self.inner.identify
+    pub fn identify(&self) -> IdentifyController {
+        self.inner.facts().identify.clone()
     }
 
     /// Controller Capabilities (CAP) as of connecting.
     pub fn cap(&self) -> u64 {
-        self.inner.cap
+        self.inner.cap()
     }
 
     /// Version (VS) as of connecting.
     pub fn version(&self) -> u32 {
-        self.inner.version
+        self.inner.facts().version
     }
 
     /// The most entries an I/O queue may have: CAP.MQES + 1.
     pub fn max_queue_entries(&self) -> u32 {
-        (self.inner.cap as u16 as u32) + 1
+        (self.cap() as u16 as u32) + 1
     }
 
     /// How many I/O queue pairs the controller has granted.
     pub fn max_io_queues(&self) -> u16 {
-        self.inner.max_io_queues
+        self.inner.facts().max_io_queues
     }
 
     /// The most bytes one command may transfer (MDTS); `None` if the controller sets no limit.
     pub fn max_transfer(&self) -> Option<u64> {
-        let page = 4096_u64 << (self.inner.cap >> 48 & 0xf);
-        match self.inner.identify.mdts() {
+        let page = 4096_u64 << (self.cap() >> 48 & 0xf);
+        match self.identify().mdts() {
             0 => None,
             power => page.checked_shl(u32::from(power)),
         }
@@ -241,7 +159,7 @@ impl Controller {
         data: Option<Data>,
         timeout: Duration,
     ) -> Result<Completed> {
-        self.inner.admin.execute(command, data, timeout).map_err(|e| self.inner.explain(e))
+        self.inner.admin().execute(command, data, timeout).map_err(|e| self.inner.explain(e))
     }
 
     /// Sends an admin command without waiting. Its completion comes through [`poll`](Self::poll) and
@@ -250,7 +168,7 @@ impl Controller {
     /// # Errors
     /// [`Error::QueueFull`] when 127 are outstanding, [`Error::Submit`], [`Error::Dead`].
     pub fn submit(&self, command: &Command, data: Option<Data>) -> Result<Token> {
-        self.inner.admin.submit(command, data).map_err(|e| self.inner.explain(e))
+        self.inner.admin().submit(command, data).map_err(|e| self.inner.explain(e))
     }
 
     /// Looks for completions once, without waiting; returns how many can be taken.
@@ -258,7 +176,7 @@ impl Controller {
     /// # Errors
     /// [`Error::Dead`] when none can be taken and none will come.
     pub fn poll(&self) -> Result<usize> {
-        self.inner.admin.poll().map_err(|e| self.inner.explain(e))
+        self.inner.admin().poll().map_err(|e| self.inner.explain(e))
     }
 
     /// Polls until a completion can be taken, at most `timeout`; returns how many can, 0 when the time is over.
@@ -266,7 +184,7 @@ impl Controller {
     /// # Errors
     /// [`Error::Dead`] when none can be taken and none will come, [`Error::Interrupted`].
     pub fn wait(&self, timeout: Duration) -> Result<usize> {
-        self.inner.admin.wait(timeout).map_err(|e| self.inner.explain(e))
+        self.inner.admin().wait(timeout).map_err(|e| self.inner.explain(e))
     }
 
     /// Takes the completion of a command that was sent with [`submit`](Self::submit), oldest first.
@@ -274,7 +192,7 @@ impl Controller {
     /// # Errors
     /// [`Error::Dead`] after [`close`](Self::close).
     pub fn next_completion(&self) -> Result<Option<Completed>> {
-        self.inner.admin.next().map_err(|e| self.inner.explain(e))
+        self.inner.admin().next().map_err(|e| self.inner.explain(e))
     }
 
     /// Reads a 32-bit controller register: a property over fabrics, BAR0 on PCIe.
@@ -315,14 +233,14 @@ impl Controller {
             )));
         }
         let inner = &self.inner;
-        let link = inner.admin.lock().map_err(|e| inner.explain(e))?;
-        let scope = Scope::new(Some(inner.admin.log()), None);
-        let timeout = inner.options.timeout;
+        let link = inner.admin().lock().map_err(|e| inner.explain(e))?;
+        let scope = Scope::new(Some(inner.admin().log()), None);
+        let timeout = inner.options().timeout;
         let (rc, ended) = bounded(&Deadline::after(timeout), || call(link.handle.as_ptr()));
         match (rc, scope.failure()) {
             (0, _) => Ok(()),
             _ if ended => {
-                Err(timed_out(format!("accessing register {offset:#x} of {}", inner.address), timeout))
+                Err(timed_out(format!("accessing register {offset:#x} of {}", inner.address()), timeout))
             }
             (_, Some(failure)) => Err(Error::Command {
                 what: format!("accessing register {offset:#x}"),
@@ -337,7 +255,7 @@ impl Controller {
 
     /// The log of the admin queue.
     pub fn cmdlog(&self) -> &Arc<CmdLog> {
-        self.inner.admin.log()
+        self.inner.admin().log()
     }
 
     /// The identifier of the admin command that was sent last.
@@ -345,7 +263,7 @@ impl Controller {
     /// # Errors
     /// [`Error::Dead`] after [`close`](Self::close).
     pub fn latest_cid(&self) -> Result<u16> {
-        self.inner.admin.latest_cid().map_err(|e| self.inner.explain(e))
+        self.inner.admin().latest_cid().map_err(|e| self.inner.explain(e))
     }
 
     /// How long the admin command took that completed last.
@@ -353,7 +271,30 @@ impl Controller {
     /// # Errors
     /// [`Error::Dead`] after [`close`](Self::close).
     pub fn latest_latency(&self) -> Result<Duration> {
-        self.inner.admin.latest_latency().map_err(|e| self.inner.explain(e))
+        self.inner.admin().latest_latency().map_err(|e| self.inner.explain(e))
+    }
+
+    /// How long a command may take that was sent with `submit`, on any queue of this controller; `None`, the
+    /// default, for ever. See [`Outcome::TimedOut`](crate::Outcome::TimedOut) for what happens then. Holds for
+    /// outstanding commands, too; Asynchronous Event Requests never time out.
+    pub fn set_command_timeout(&self, timeout: Option<Duration>) {
+        self.inner.command_timeout().set(timeout);
+    }
+
+    /// How long a command may take.
+    pub fn command_timeout(&self) -> Option<Duration> {
+        self.inner.command_timeout().get()
+    }
+
+    /// Disconnects and connects again, which resets the controller: I/O queue pairs are deleted, whatever is
+    /// outstanding is aborted, workers end. Namespaces stay valid with what is known of their data; queue pairs
+    /// do not.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect), then the controller stays disconnected and can be reset again;
+    /// [`Error::Dead`] after [`close`](Self::close).
+    pub fn reset(&self) -> Result<()> {
+        open::reset(&self.inner)
     }
 
     /// Disconnects: I/O queue pairs that are left are deleted, their outstanding commands and those of the
@@ -365,7 +306,11 @@ impl Controller {
 
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
-        self.inner.admin.is_freed()
+        self.inner.admin().is_freed()
+    }
+
+    pub(crate) fn tables(&self) -> &Arc<Tables> {
+        self.inner.tables()
     }
 
     /// Identify into a fresh buffer.
@@ -381,100 +326,11 @@ impl Controller {
     }
 }
 
-/// How long a worker may take to let go of its queue pair.
-const WORKER_PATIENCE: Duration = Duration::from_secs(10);
-
-impl Inner {
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
-    }
-
-    /// Where its connections go; `None` on PCIe.
-    pub(crate) fn socket(&self) -> Option<SocketAddr> {
-        self.socket
-    }
-
-    pub(crate) fn cap(&self) -> u64 {
-        self.cap
-    }
-
-    pub(crate) fn options(&self) -> &ConnectOptions {
-        &self.options
-    }
-
-    pub(crate) fn admin(&self) -> &Lane<AdminHandle> {
-        &self.admin
-    }
-
-    /// Keeps the controller from being closed while a queue pair is created.
-    pub(crate) fn creating(&self, patience: Duration) -> Result<RwLockReadGuard<'_, ()>> {
-        self.creating.try_read_for(patience).ok_or_else(|| self.dead("closed"))
-    }
-
-    pub(crate) fn add_lane(&self, lane: &Arc<IoLane>) {
-        self.lanes.lock().push(Arc::clone(lane));
-    }
-
-    /// The lowest identifier that no live queue pair has.
-    pub(crate) fn lowest_free_qid(&self) -> u16 {
-        let lanes = self.lanes.lock();
-        let taken: Vec<_> = lanes.iter().map(|lane| lane.qid()).collect();
-        (1..u16::MAX).find(|qid| !taken.contains(qid)).unwrap_or(u16::MAX)
-    }
-
-    pub(crate) fn remove_lane(&self, lane: &Arc<IoLane>) {
-        self.lanes.lock().retain(|other| !Arc::ptr_eq(other, lane));
-    }
-
-    fn close(&self) {
-        for lane in &*self.lanes.lock() {
-            lane.ask_to_stop();
-        }
-        // From here on no queue pair appears: those being created are waited for, later ones find no admin
-        // queue. Without this lock one could be left behind when the controller goes.
-        let Some(_closing) = self.creating.try_write_for(WORKER_PATIENCE) else {
-            tracing::error!("{} stays open: a queue pair is still being created", self.address);
-            return;
-        };
-        let lanes = std::mem::take(&mut *self.lanes.lock());
-        if lanes.iter().all(|lane| lane.free(WORKER_PATIENCE)) {
-            self.admin.free(WORKER_PATIENCE);
-        } else {
-            tracing::error!("{} stays open: a worker does not let go of its queue pair", self.address);
-            *self.lanes.lock() = lanes;
-        }
-    }
-
-    pub(crate) fn dead(&self, state: &'static str) -> Error {
-        let remedy = match state {
-            "closed" => "connect again",
-            _ => "reset it, or close it and connect again; check that the target is alive",
-        };
-        Error::Dead { address: self.address.to_string(), state, remedy }
-    }
-
-    /// The admin queue has no life of its own: what happened to it happened to the controller.
-    pub(crate) fn explain(&self, error: Error) -> Error {
-        match error {
-            Error::QpairDead { qid: 0, state: "deleted" } => self.dead("closed"),
-            Error::QpairDead { qid: 0, .. } => self.dead("failed"),
-            other => other,
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Queue pairs hold the controller, so none is left; the admin handle closes it.
-        self.close();
-    }
-}
-
 impl fmt::Debug for Controller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Controller")
-            .field("address", &self.inner.address)
-            .field("model", &self.inner.identify.model_number())
+            .field("address", self.address())
+            .field("model", &self.identify().model_number())
             .finish_non_exhaustive()
     }
 }

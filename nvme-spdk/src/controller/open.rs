@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, RwLock};
-
+use super::inner::Facts;
 use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner};
 use crate::cmdlog::CmdLog;
 use crate::deadline::{Deadline, bounded, on_helper, timed_out};
@@ -14,7 +13,8 @@ use crate::discovery::{self, DISCOVERY_NQN};
 use crate::env::Env;
 use crate::error::{Error, Result, shorten};
 use crate::identify::IdentifyController;
-use crate::lane::Lane;
+use crate::integrity::Tables;
+use crate::lane::{CommandTimeout, Lane, Link};
 use crate::observer::{self, Failure, Scope};
 use crate::queue::Queue;
 use crate::status::Status;
@@ -68,16 +68,70 @@ fn connect_tcp(
         move || what.clone(),
         timeout,
         move |deadline| {
-            let socket = transport::resolve(&host, port)?;
-            let (socket, subnqn) = match &options.subnqn {
-                Some(nqn) => (socket, nqn.clone()),
-                None => discovery::choose(&env, socket, &options, deadline)?,
-            };
-            transport::probe(socket, deadline)?;
-            let opened = open(Arc::clone(&env), &address, socket, &subnqn, &options, deadline)?;
-            Ok(opened)
+            let (socket, subnqn) = locate(&env, &host, port, &options, deadline)?;
+            open(Arc::clone(&env), &address, socket, &subnqn, &options, deadline)
         },
     )
+}
+
+/// Where the controller is, and that somebody listens there.
+fn locate(
+    env: &Arc<Env>,
+    host: &str,
+    port: u16,
+    options: &ConnectOptions,
+    deadline: &Deadline,
+) -> Result<(SocketAddr, String)> {
+    let socket = transport::resolve(host, port)?;
+    let (socket, subnqn) = match &options.subnqn {
+        Some(nqn) => (socket, nqn.clone()),
+        None => discovery::choose(env, socket, options, deadline)?,
+    };
+    transport::probe(socket, deadline)?;
+    Ok((socket, subnqn))
+}
+
+/// Connects a controller anew, in place.
+pub(super) fn reset(inner: &Arc<Inner>) -> Result<()> {
+    let Address::Tcp { host, port } = inner.address().clone() else {
+        return Err(Error::Unsupported(format!(
+            "{}: this version resets over NVMe/TCP only",
+            inner.address()
+        )));
+    };
+    if inner.is_closed() {
+        return Err(inner.dead("closed"));
+    }
+    let env = Env::get()?;
+    let what = format!("resetting the controller at {}", inner.address());
+    let inner = Arc::clone(inner);
+    on_helper(
+        move || what.clone(),
+        inner.options().timeout,
+        move |deadline| {
+            let _guard = inner.disconnect()?;
+            let options = inner.options();
+            let (socket, subnqn) = locate(&env, &host, port, options, deadline)?;
+            let admin_log = Arc::clone(inner.admin().log());
+            let (link, facts) =
+                establish(socket, &subnqn, options, deadline, &admin_log, &Parts::of(&inner))?;
+            inner.reconnected(link, facts);
+            read_facts(&inner, deadline)
+        },
+    )
+}
+
+/// What outlives a connection.
+#[derive(Default)]
+struct Parts {
+    tables: Arc<Tables>,
+    command_timeout: Arc<CommandTimeout>,
+}
+
+impl Parts {
+    fn of(inner: &Inner) -> Self {
+        Parts { tables: Arc::clone(inner.tables()), command_timeout: Arc::clone(inner.command_timeout()) }
+    }
 }
 
 /// Opens one controller at a socket; `subnqn` may be the discovery service's.
@@ -89,6 +143,28 @@ pub(crate) fn open(
     options: &ConnectOptions,
     deadline: &Deadline,
 ) -> Result<Controller> {
+    let admin_log = Arc::new(CmdLog::new(0));
+    let parts = Parts::default();
+    let (link, facts) = establish(socket, subnqn, options, deadline, &admin_log, &parts)?;
+    let Parts { tables, command_timeout } = parts;
+    let admin = Lane::new(0, admin_log, link);
+    let inner =
+        Arc::new(Inner::new(env, address.clone(), options.clone(), facts, admin, tables, command_timeout));
+    if subnqn != DISCOVERY_NQN {
+        read_facts(&inner, deadline)?;
+    }
+    Ok(Controller { inner })
+}
+
+/// Connects: the admin queue, and the facts as far as they are known by then.
+fn establish(
+    socket: SocketAddr,
+    subnqn: &str,
+    options: &ConnectOptions,
+    deadline: &Deadline,
+    admin_log: &Arc<CmdLog>,
+    parts: &Parts,
+) -> Result<(Link<AdminHandle>, Facts)> {
     let discovery = subnqn == DISCOVERY_NQN;
     let text = |text: String| CString::new(text).map_err(|e| Error::InvalidArgument(e.to_string()));
     let traddr = text(socket.ip().to_string())?;
@@ -111,8 +187,7 @@ pub(crate) fn open(
         hostid: options.host_id.as_ref().map_or(ptr::null(), |id| id.as_ptr()),
     };
 
-    let admin_log = Arc::new(CmdLog::new(0));
-    let scope = Scope::new(Some(&admin_log), None);
+    let scope = Scope::new(Some(admin_log), None);
     log::forget();
     let mut ctrlr = ptr::null_mut();
     let mut failed_at = spdk_sys::shim_step::SHIM_STEP_NONE;
@@ -124,41 +199,30 @@ pub(crate) fn open(
     };
     drop(scope);
 
-    let handle = AdminHandle { ctrlr };
+    let handle = AdminHandle::new(ctrlr);
     // SAFETY: just opened.
     let granted = unsafe { spdk_sys::shim_ctrlr_max_io_queues(handle.as_ptr()) };
-    let queue = Queue::new(0, ADMIN_QUEUE_SIZE - 1, Arc::clone(&admin_log), observer::available());
-    let admin = Lane::new(0, admin_log, handle, queue);
-    let mut inner = Inner {
-        _env: env,
-        address: address.clone(),
+    let (log, outstanding) = (Arc::clone(admin_log), ADMIN_QUEUE_SIZE - 1);
+    let queue = Queue::new(0, outstanding, log, observer::available(), &parts.tables);
+    let facts = Facts {
         socket: Some(socket),
         subnqn: subnqn.to_owned(),
-        options: options.clone(),
         cap: 0,
         version: 0,
         max_io_queues: u16::try_from(granted).unwrap_or(u16::MAX),
         identify: IdentifyController::from_bytes(&[0; 4096]),
-        admin,
-        lanes: Mutex::default(),
-        creating: RwLock::new(()),
     };
-    if !discovery {
-        inner = read_facts(inner, deadline)?;
-    }
-    Ok(Controller { inner: Arc::new(inner) })
+    Ok((Link::new(handle, queue, Arc::clone(&parts.command_timeout)), facts))
 }
 
-/// Reads what never changes while the controller is open.
-fn read_facts(inner: Inner, deadline: &Deadline) -> Result<Inner> {
-    let controller = Controller { inner: Arc::new(inner) };
+/// Reads what does not change while the controller is connected.
+fn read_facts(inner: &Arc<Inner>, deadline: &Deadline) -> Result<()> {
+    let controller = Controller { inner: Arc::clone(inner) };
     let cap = controller.read_register64(CAP)?;
     let version = controller.read_register(VS)?;
     let identify = IdentifyController::from_bytes(&controller.identify_data(0x01, 0, deadline.left())?);
-    // Nobody else has a handle yet.
-    let mut inner = Arc::into_inner(controller.inner).expect("the only handle");
-    (inner.cap, inner.version, inner.identify) = (cap, version, identify);
-    Ok(inner)
+    inner.set_facts(Facts { cap, version, identify, ..(*inner.facts()).clone() });
+    Ok(())
 }
 
 /// Why opening failed, from what the controller answered, what SPDK said, and the clock.

@@ -14,8 +14,10 @@ use crate::buffer::DmaBuf;
 use crate::clock::{Ticks, ticks_per_second};
 use crate::command::{Command, nvm_opcode};
 use crate::error::{Error, Result};
+use crate::integrity::{Table, stamp};
 use crate::lane::Link;
 use crate::qpair::{IoHandle, IoLane};
+use crate::queue::Outcome;
 
 /// What a worker and its owner tell each other while it runs.
 #[derive(Debug, Default)]
@@ -36,6 +38,8 @@ pub(crate) struct Place {
     pub nsid: u32,
     pub blocks: u64,
     pub lba_size: u32,
+    /// What is known of the blocks.
+    pub table: Option<Arc<Table>>,
 }
 
 /// Everything a run needs, made before its clock starts.
@@ -122,6 +126,9 @@ impl Engine {
                 return failure.and(Err(Failure::Disconnected));
             }
             while let Some(brief) = link.queue.next_brief() {
+                if brief.outcome == Outcome::TimedOut {
+                    return failure.and(Err(Failure::Silence));
+                }
                 in_flight -= 1;
                 worked = true;
                 let status = brief.completion.status();
@@ -149,6 +156,10 @@ impl Engine {
         let slot = link.queue.next_index().ok_or(Failure::Disconnected)?;
         self.ios[slot] = io;
         let (address, len) = self.buffers.of(slot, &io, self.place.lba_size);
+        if io.opcode == nvm_opcode::WRITE {
+            // SAFETY: the slot's write buffer has room for the command's blocks, and nobody else uses it.
+            unsafe { stamp(address, io.lba, io.blocks, self.place.lba_size) };
+        }
         let command = match io.opcode {
             nvm_opcode::FLUSH => Command::flush(self.place.nsid),
             // One range, to be deallocated; it stands in the buffer.

@@ -51,8 +51,12 @@ impl IoWorker {
     pub fn start(namespace: &Namespace, workload: &Workload) -> Result<Self> {
         workload.check()?;
         check_size(namespace, workload)?;
-        let place =
-            Place { nsid: namespace.nsid(), blocks: namespace.blocks(), lba_size: namespace.lba_size() };
+        let place = Place {
+            nsid: namespace.nsid(),
+            blocks: namespace.blocks(),
+            lba_size: namespace.lba_size(),
+            table: namespace.table(),
+        };
         let engine = Engine::new(workload, place)?;
         let buffers = engine.buffers();
         let qpair = namespace.controller().create_qpair(workload.queue_depth)?;

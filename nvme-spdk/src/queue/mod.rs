@@ -8,6 +8,8 @@
 //! A queue is driven by one thread at a time. The types say so by being `!Sync`; their owners put them
 //! behind a lock.
 
+mod expiry;
+mod parked;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -19,14 +21,17 @@ use std::ffi::{c_int, c_void};
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use slot::{ON_COMPLETE, on_complete, on_submitted, trusted};
-pub use transfer::{Completed, Data, Token};
+pub use transfer::{Completed, Data, Outcome, Token};
 
 use crate::clock::Ticks;
 use crate::cmdlog::CmdLog;
 use crate::command::{Command, Completion};
 use crate::error::{Error, Result};
+use crate::integrity::{Guard, Mismatch, Tables};
+use crate::status::Status;
 use slot::{Slot, State};
 
 /// A completion in brief: of which slot, what it says, and how long it took.
@@ -35,7 +40,19 @@ pub(crate) struct Brief {
     pub index: usize,
     pub completion: Completion,
     pub ticks: u64,
+    pub outcome: Outcome,
 }
+
+/// That something happened to the command in a slot.
+#[derive(Debug, Clone, Copy)]
+struct Note {
+    index: u16,
+    outcome: Outcome,
+}
+
+/// Tokens of one queue mean nothing to another, not even to its successor: each begins to count elsewhere.
+static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+const GENERATIONS_PER_QUEUE: u64 = 1 << 24;
 
 /// A queue's slots at an address that never changes, because SPDK holds pointers to them.
 ///
@@ -50,14 +67,23 @@ unsafe impl Send for Queue {}
 
 impl Queue {
     /// A queue with room for `outstanding` commands. `observed`: the observer reports when they are sent.
-    pub(crate) fn new(qid: u16, outstanding: u16, log: Arc<CmdLog>, observed: bool) -> Self {
+    pub(crate) fn new(
+        qid: u16,
+        outstanding: u16,
+        log: Arc<CmdLog>,
+        observed: bool,
+        tables: &Arc<Tables>,
+    ) -> Self {
         let core = Box::new(Core {
             qid,
             log,
             slots: UnsafeCell::new(Vec::with_capacity(usize::from(outstanding))),
             // The lowest slot first.
             free: UnsafeCell::new((0..outstanding).rev().collect()),
-            done: UnsafeCell::new(VecDeque::with_capacity(usize::from(outstanding))),
+            // A command may time out and be answered before anybody looks.
+            done: UnsafeCell::new(VecDeque::with_capacity(2 * usize::from(outstanding))),
+            parked: UnsafeCell::new(VecDeque::with_capacity(usize::from(outstanding))),
+            guard: Guard::new(Arc::clone(tables)),
             latest_cid: Cell::new(0),
             latest_ticks: Cell::new(0),
             observed,
@@ -65,7 +91,8 @@ impl Queue {
         let queue = NonNull::from(Box::leak(core));
         // SAFETY: just made, and nobody else knows of it yet.
         let slots = unsafe { &mut *queue.as_ref().slots.get() };
-        slots.extend((0..outstanding).map(|index| Slot::new(queue, index)));
+        let generation = GENERATIONS.fetch_add(GENERATIONS_PER_QUEUE, Ordering::Relaxed);
+        slots.extend((0..outstanding).map(|index| Slot::new(queue, index, generation)));
         Queue { core: queue }
     }
 }
@@ -98,7 +125,10 @@ pub(crate) struct Core {
     log: Arc<CmdLog>,
     slots: UnsafeCell<Vec<Slot>>,
     free: UnsafeCell<Vec<u16>>,
-    done: UnsafeCell<VecDeque<u16>>,
+    done: UnsafeCell<VecDeque<Note>>,
+    /// Commands that wait for locked blocks, in the order they came.
+    parked: UnsafeCell<VecDeque<u16>>,
+    guard: Guard,
     latest_cid: Cell<u16>,
     latest_ticks: Cell<u64>,
     /// Without the observer nobody tells when and how a command was sent.
@@ -191,23 +221,50 @@ impl Core {
         };
         let slot = &self.slots()[usize::from(index)];
         slot.command.set(*command);
+        slot.address.set(address);
+        slot.len.set(len);
+        slot.state.set(state);
+        if !self.claim(slot) {
+            self.park(slot);
+        } else if let Some(error) = self.dispatch(slot, send) {
+            self.release(slot);
+            return Err(error);
+        }
+        Ok(Token::new(index, slot.generation.get()))
+    }
+
+    /// Locks the blocks of the command in a slot, unless another command holds one of them.
+    #[inline]
+    fn claim(&self, slot: &Slot) -> bool {
+        if self.qid == 0 {
+            return true;
+        }
+        let (data, len) = (slot.address.get().cast::<u8>(), slot.len.get() as usize);
+        // SAFETY: whoever submitted the command keeps its data until it is taken.
+        let claim = unsafe { self.guard.claim(&slot.command.get(), data, len) };
+        claim.map(|claim| slot.claim.set(claim)).is_some()
+    }
+
+    /// Hands the command in a slot to SPDK. After an error it is not there, and its blocks are unlocked.
+    #[inline]
+    fn dispatch(&self, slot: &Slot, send: Submitter<'_>) -> Option<Error> {
         slot.started.set(Ticks::now());
         slot.logged.set(None);
-        slot.state.set(state);
-
-        let mut entry = *command;
+        let command = slot.command.get();
+        let mut entry = command;
         let argument: *const Slot = slot;
-        let rc = send((&raw mut entry).cast(), address, len, argument.cast_mut().cast());
+        let rc =
+            send((&raw mut entry).cast(), slot.address.get(), slot.len.get(), argument.cast_mut().cast());
 
         // A failing connection may have completed the command before SPDK returned: then it counts as sent.
         if rc != 0 && slot.is_with_spdk() {
-            self.release(slot);
-            return Err(self.refused(command, rc));
+            self.guard.release(&slot.claim.take());
+            return Some(self.refused(&command, rc));
         }
         if !self.observed {
             slot.sent(command.cid);
         }
-        Ok(Token::new(index, slot.generation.get()))
+        None
     }
 
     fn refused(&self, command: &Command, rc: c_int) -> Error {
@@ -222,24 +279,29 @@ impl Core {
     /// As [`next`](Self::next), reduced to what a worker needs.
     #[inline]
     pub(crate) fn next_brief(&self) -> Option<Brief> {
-        let index = self.done_mut().pop_front()?;
-        let slot = &self.slots()[usize::from(index)];
-        let brief =
-            Brief { index: usize::from(index), completion: slot.completion.get(), ticks: slot.ticks.get() };
-        self.release(slot);
+        let note = self.done_mut().pop_front()?;
+        let slot = &self.slots()[usize::from(note.index)];
+        let (completion, outcome) = (self.delivered(slot, note.outcome), note.outcome);
+        let brief = Brief { index: usize::from(note.index), completion, ticks: slot.ticks.get(), outcome };
+        if outcome != Outcome::TimedOut {
+            if let Some(mismatch) = slot.mismatch.get() {
+                report(slot, mismatch);
+            }
+            self.release(slot);
+        }
         Some(brief)
     }
 
     /// The next completion that nobody waits for in particular, oldest first.
     pub(crate) fn next(&self) -> Option<Completed> {
-        let index = self.done_mut().pop_front()?;
-        Some(self.collect(&self.slots()[usize::from(index)]))
+        let note = self.done_mut().pop_front()?;
+        Some(self.collect(&self.slots()[usize::from(note.index)], note.outcome))
     }
 
     /// The completion of an awaited command, if it has come.
     pub(crate) fn take(&self, token: Token) -> Option<Completed> {
         let slot = self.find(token)?;
-        (slot.state.get() == State::Done { awaited: true }).then(|| self.collect(slot))
+        (slot.state.get() == State::Done { awaited: true }).then(|| self.collect(slot, Outcome::Answered))
     }
 
     /// Gives up on an awaited command. Its buffer stays with it until the controller is done.
@@ -247,7 +309,8 @@ impl Core {
         if let Some(slot) = self.find(token) {
             match slot.state.get() {
                 State::Awaited => slot.state.set(State::Abandoned),
-                State::Done { awaited: true } => drop(self.collect(slot)),
+                State::Parked { .. } => self.unpark(slot),
+                State::Done { awaited: true } => drop(self.collect(slot, Outcome::Answered)),
                 _ => {}
             }
         }
@@ -262,25 +325,38 @@ impl Core {
         self.slots().get(token.index()).filter(|slot| Token::new(slot.index, slot.generation.get()) == token)
     }
 
-    fn collect(&self, slot: &Slot) -> Completed {
+    fn collect(&self, slot: &Slot, outcome: Outcome) -> Completed {
         let completed = Completed {
             token: Token::new(slot.index, slot.generation.get()),
             command: slot.command.get(),
-            completion: slot.completion.get(),
+            completion: self.delivered(slot, outcome),
             ticks: slot.ticks.get(),
+            outcome,
+            mismatch: slot.mismatch.get(),
         };
-        self.release(slot);
+        if outcome != Outcome::TimedOut {
+            if let Some(mismatch) = completed.mismatch {
+                report(slot, mismatch);
+            }
+            self.release(slot);
+        }
         completed
+    }
+
+    fn delivered(&self, slot: &Slot, outcome: Outcome) -> Completion {
+        if outcome == Outcome::TimedOut { Completion::TIMED_OUT } else { slot.completion.get() }
     }
 
     fn release(&self, slot: &Slot) {
         slot.buffer.set(None);
+        slot.mismatch.set(None);
+        slot.timed_out.set(false);
         slot.state.set(State::Free);
         slot.generation.set(slot.generation.get() + 1);
         self.free_mut().push(slot.index);
     }
 
-    // The three collections below are reached through a shared reference because SPDK calls back into the
+    // The collections below are reached through a shared reference because SPDK calls back into the
     // queue while a method of it runs. No reference into them is held across such a call.
 
     fn slots(&self) -> &[Slot] {
@@ -299,14 +375,28 @@ impl Core {
         unsafe { &mut *self.free.get() }
     }
 
-    fn done(&self) -> &VecDeque<u16> {
+    fn done(&self) -> &VecDeque<Note> {
         // SAFETY: single-threaded, and the reference does not live across a call into SPDK.
         unsafe { &*self.done.get() }
     }
 
     #[expect(clippy::mut_from_ref, reason = "see above")]
-    fn done_mut(&self) -> &mut VecDeque<u16> {
+    fn done_mut(&self) -> &mut VecDeque<Note> {
         // SAFETY: single-threaded, and used for one push or pop at a time.
         unsafe { &mut *self.done.get() }
     }
+
+    #[expect(clippy::mut_from_ref, reason = "see above")]
+    fn parked_mut(&self) -> &mut VecDeque<u16> {
+        // SAFETY: single-threaded, and the reference does not live across a call into SPDK.
+        unsafe { &mut *self.parked.get() }
+    }
+}
+
+/// Says on the log what was wrong with the data of a read, beside the completion as the controller sent it.
+#[cold]
+fn report(slot: &Slot, mismatch: Mismatch) {
+    let sent = slot.completion.get().with_status(Status::SUCCESS);
+    tracing::error!("{mismatch}");
+    tracing::error!("original cpl: {sent}");
 }

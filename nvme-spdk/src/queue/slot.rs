@@ -8,11 +8,17 @@ use super::Core;
 use crate::buffer::DmaBuf;
 use crate::clock::Ticks;
 use crate::command::{Command, Completion};
+use crate::integrity::{Claim, Mismatch};
+use crate::queue::{Note, Outcome};
 use crate::status::Status;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Free,
+    /// Waits for blocks that another command has locked; not yet sent.
+    Parked {
+        awaited: bool,
+    },
     /// With SPDK; its completion goes to whoever takes the next one.
     InFlight,
     /// With SPDK; its submitter waits for this very command.
@@ -38,14 +44,22 @@ pub(super) struct Slot {
     pub completion: Cell<Completion>,
     pub ticks: Cell<u64>,
     pub buffer: Cell<Option<DmaBuf>>,
+    /// What the command transfers.
+    pub address: Cell<*mut c_void>,
+    pub len: Cell<u32>,
+    /// The blocks it has locked.
+    pub claim: Cell<Claim>,
+    pub mismatch: Cell<Option<Mismatch>>,
+    /// Its submitter was told that it takes too long.
+    pub timed_out: Cell<bool>,
 }
 
 impl Slot {
-    pub(super) fn new(queue: NonNull<Core>, index: u16) -> Self {
+    pub(super) fn new(queue: NonNull<Core>, index: u16, generation: u64) -> Self {
         Slot {
             queue,
             index,
-            generation: Cell::new(0),
+            generation: Cell::new(generation),
             state: Cell::new(State::Free),
             command: Cell::new(Command::default()),
             started: Cell::new(Ticks::default()),
@@ -53,6 +67,11 @@ impl Slot {
             completion: Cell::new(Completion::default()),
             ticks: Cell::new(0),
             buffer: Cell::new(None),
+            address: Cell::new(std::ptr::null_mut()),
+            len: Cell::new(0),
+            claim: Cell::default(),
+            mismatch: Cell::new(None),
+            timed_out: Cell::new(false),
         }
     }
 
@@ -83,21 +102,44 @@ impl Slot {
         let queue = self.queue();
         let ticks = Ticks::now().since(self.started.get());
         let completion = trusted(completion, self.command.get().cid);
-        if let Some(sequence) = self.logged.get() {
+        // A command that took too long stays in the log as that.
+        if let Some(sequence) = self.logged.get()
+            && !self.timed_out.get()
+        {
             queue.log.complete(sequence, &completion, ticks);
         }
         queue.latest_ticks.set(ticks);
-        self.completion.set(completion);
         self.ticks.set(ticks);
+        self.completion.set(self.settle(completion));
         match self.state.get() {
             State::InFlight => {
+                let outcome = if self.timed_out.get() { Outcome::Late } else { Outcome::Answered };
                 self.state.set(State::Done { awaited: false });
-                queue.done_mut().push_back(self.index);
+                queue.done_mut().push_back(Note { index: self.index, outcome });
             }
             State::Awaited => self.state.set(State::Done { awaited: true }),
             State::Abandoned => queue.release(self),
-            State::Free | State::Done { .. } => {}
+            State::Free | State::Parked { .. } | State::Done { .. } => {}
         }
+    }
+
+    /// Unlocks its blocks and compares what was read with what should be there; the completion as its
+    /// submitter is to see it.
+    fn settle(&self, completion: Completion) -> Completion {
+        let claim = self.claim.take();
+        let opcode = self.command.get().opcode;
+        if self.queue().qid == 0 {
+            self.queue().guard.admin_completed(opcode, &completion);
+            return completion;
+        }
+        let (data, len) = (self.address.get().cast::<u8>(), self.len.get() as usize);
+        // SAFETY: the data is alive: until now the command was with SPDK.
+        let mismatch = unsafe { self.queue().guard.settle(&claim, opcode, &completion, data, len) };
+        if mismatch.is_none() {
+            return completion;
+        }
+        self.mismatch.set(mismatch);
+        completion.with_status(Status::DATA_MISMATCH)
     }
 }
 

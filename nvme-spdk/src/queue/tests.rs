@@ -30,7 +30,7 @@ impl Device {
 }
 
 fn queue(outstanding: u16) -> Queue {
-    Queue::new(1, outstanding, Arc::new(CmdLog::new(1)), false)
+    Queue::new(1, outstanding, Arc::new(CmdLog::new(1)), false, &Arc::default())
 }
 
 fn failed(sct: u16, sc: u16) -> Completion {

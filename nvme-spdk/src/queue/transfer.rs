@@ -3,6 +3,7 @@
 use crate::buffer::DmaBuf;
 use crate::command::{Command, Completion};
 use crate::error::{Error, Result};
+use crate::integrity::Mismatch;
 
 /// Names a submitted command until its completion is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +53,11 @@ impl Data {
         Ok(Data { buffer: buffer.clone(), offset, len })
     }
 
+    /// Where it begins.
+    pub(crate) fn address(&self) -> *mut u8 {
+        self.buffer.as_ptr().wrapping_add(self.offset)
+    }
+
     /// How many bytes.
     #[expect(clippy::len_without_is_empty, reason = "an empty transfer is a transfer")]
     pub fn len(&self) -> usize {
@@ -67,6 +73,19 @@ impl From<&DmaBuf> for Data {
     }
 }
 
+/// How a command came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The controller completed it.
+    Answered,
+    /// The controller has not completed it in time (see
+    /// [`Controller::set_command_timeout`](crate::Controller::set_command_timeout)); it keeps its place and its
+    /// buffer. The completion has all bits set.
+    TimedOut,
+    /// It was reported as timed out before; now the controller has completed it.
+    Late,
+}
+
 /// A command whose completion has come.
 #[derive(Debug)]
 pub struct Completed {
@@ -78,6 +97,11 @@ pub struct Completed {
     pub completion: Completion,
     /// From submission until its completion was seen, in ticks; see [`Completed::latency`].
     pub ticks: u64,
+    /// Whether it is the answer of the controller.
+    pub outcome: Outcome,
+    /// What is wrong with the data it has read, if that was verified; the status of the completion is then
+    /// [`Status::DATA_MISMATCH`](crate::Status::DATA_MISMATCH).
+    pub mismatch: Option<Mismatch>,
 }
 
 impl Completed {

@@ -1,0 +1,262 @@
+//! What all handles to a controller share, and how it comes to an end.
+
+use std::ffi::{c_int, c_void};
+use std::net::SocketAddr;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::ConnectOptions;
+use crate::cmdlog::CmdLog;
+use crate::deadline::{Deadline, bounded};
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::identify::IdentifyController;
+use crate::integrity::Tables;
+use crate::lane::{CommandTimeout, Handle, Lane, Link};
+use crate::log;
+use crate::observer::Scope;
+use crate::qpair::IoLane;
+use crate::queue;
+use crate::transport::Address;
+
+pub(crate) struct Inner {
+    _env: Arc<Env>,
+    address: Address,
+    options: ConnectOptions,
+    facts: RwLock<Arc<Facts>>,
+    admin: Lane<AdminHandle>,
+    lanes: Mutex<Vec<Arc<IoLane>>>,
+    /// Held for reading while a queue pair is being created, for writing while the controller is closed or reset.
+    creating: RwLock<()>,
+    closed: AtomicBool,
+    tables: Arc<Tables>,
+    command_timeout: Arc<CommandTimeout>,
+}
+
+/// What does not change as long as the controller is connected.
+#[derive(Clone)]
+pub(crate) struct Facts {
+    /// Where discovery led to; `None` on PCIe.
+    pub socket: Option<SocketAddr>,
+    pub subnqn: String,
+    pub cap: u64,
+    pub version: u32,
+    pub max_io_queues: u16,
+    pub identify: IdentifyController,
+}
+
+/// SPDK's controller. Dropping it disconnects, or clears CC.EN on PCIe.
+pub(crate) struct AdminHandle {
+    ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>,
+}
+
+// SPDK guards the controller with a lock of its own; requests of the admin queue are submitted and polled
+// under the lane's lock, by one thread at a time.
+// SAFETY: as said, so the handle may move between threads.
+unsafe impl Send for AdminHandle {}
+
+impl AdminHandle {
+    /// Takes over a controller that was just opened.
+    pub(super) fn new(ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>) -> Self {
+        AdminHandle { ctrlr }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut spdk_sys::spdk_nvme_ctrlr {
+        self.ctrlr.as_ptr()
+    }
+}
+
+impl Handle for AdminHandle {
+    fn submit(
+        &self,
+        command: *mut spdk_sys::spdk_nvme_cmd,
+        data: *mut c_void,
+        len: u32,
+        argument: *mut c_void,
+    ) -> c_int {
+        // SAFETY: the controller is open; the data stays in the slot that the argument points to until SPDK
+        // has called back; SPDK copies the command.
+        unsafe {
+            spdk_sys::spdk_nvme_ctrlr_cmd_admin_raw(
+                self.as_ptr(),
+                command,
+                data,
+                len,
+                queue::ON_COMPLETE,
+                argument,
+            )
+        }
+    }
+
+    fn poll(&self, _most: u32) -> i32 {
+        // SAFETY: the controller is open.
+        unsafe { spdk_sys::spdk_nvme_ctrlr_process_admin_completions(self.as_ptr()) }
+    }
+
+    fn scope(log: &Arc<CmdLog>) -> Option<Scope> {
+        Some(Scope::new(Some(log), None))
+    }
+}
+
+/// How long to wait for a controller that is told goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+impl Drop for AdminHandle {
+    fn drop(&mut self) {
+        // SAFETY: opened once and closed once; its queue pairs were freed before (Inner::disconnect), and the
+        // queue that callbacks go to is dropped after this.
+        let close = || unsafe { spdk_sys::shim_ctrlr_close(self.as_ptr(), false) };
+        // That a target which is gone does not answer is nothing to report.
+        log::quietly(|| bounded(&Deadline::after(GOODBYE), close));
+    }
+}
+
+/// How long a worker may take to let go of its queue pair.
+const WORKER_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Inner {
+    pub(super) fn new(
+        env: Arc<Env>,
+        address: Address,
+        options: ConnectOptions,
+        facts: Facts,
+        admin: Lane<AdminHandle>,
+        tables: Arc<Tables>,
+        command_timeout: Arc<CommandTimeout>,
+    ) -> Self {
+        Inner {
+            _env: env,
+            address,
+            options,
+            facts: RwLock::new(Arc::new(facts)),
+            admin,
+            lanes: Mutex::default(),
+            creating: RwLock::new(()),
+            closed: AtomicBool::new(false),
+            tables,
+            command_timeout,
+        }
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) fn facts(&self) -> Arc<Facts> {
+        Arc::clone(&self.facts.read())
+    }
+
+    pub(super) fn set_facts(&self, facts: Facts) {
+        *self.facts.write() = Arc::new(facts);
+    }
+
+    /// Where its connections go; `None` on PCIe.
+    pub(crate) fn socket(&self) -> Option<SocketAddr> {
+        self.facts.read().socket
+    }
+
+    pub(crate) fn cap(&self) -> u64 {
+        self.facts.read().cap
+    }
+
+    pub(crate) fn options(&self) -> &ConnectOptions {
+        &self.options
+    }
+
+    pub(crate) fn admin(&self) -> &Lane<AdminHandle> {
+        &self.admin
+    }
+
+    pub(crate) fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
+    pub(crate) fn command_timeout(&self) -> &Arc<CommandTimeout> {
+        &self.command_timeout
+    }
+
+    /// Keeps the controller from being closed while a queue pair is created.
+    pub(crate) fn creating(&self, patience: Duration) -> Result<RwLockReadGuard<'_, ()>> {
+        self.creating.try_read_for(patience).ok_or_else(|| self.dead("closed"))
+    }
+
+    pub(crate) fn add_lane(&self, lane: &Arc<IoLane>) {
+        self.lanes.lock().push(Arc::clone(lane));
+    }
+
+    /// The lowest identifier that no live queue pair has.
+    pub(crate) fn lowest_free_qid(&self) -> u16 {
+        let lanes = self.lanes.lock();
+        let taken: Vec<_> = lanes.iter().map(|lane| lane.qid()).collect();
+        (1..u16::MAX).find(|qid| !taken.contains(qid)).unwrap_or(u16::MAX)
+    }
+
+    pub(crate) fn remove_lane(&self, lane: &Arc<IoLane>) {
+        self.lanes.lock().retain(|other| !Arc::ptr_eq(other, lane));
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        if let Err(why) = self.disconnect().map(drop) {
+            tracing::error!("{} stays open: {why}", self.address);
+        }
+    }
+
+    /// Ends workers, frees the queue pairs and closes SPDK's controller. As long as the guard is held no queue
+    /// pair appears.
+    pub(super) fn disconnect(&self) -> Result<RwLockWriteGuard<'_, ()>> {
+        for lane in &*self.lanes.lock() {
+            lane.ask_to_stop();
+        }
+        let busy = |what: &str| Error::Busy { address: self.address.to_string(), what: what.to_owned() };
+        // From here on no queue pair appears: those being created are waited for, later ones find no admin
+        // queue. Without this lock one could be left behind when the controller goes.
+        let guard = self.creating.try_write_for(WORKER_PATIENCE);
+        let guard = guard.ok_or_else(|| busy("a queue pair is still being created"))?;
+        let lanes = std::mem::take(&mut *self.lanes.lock());
+        if !lanes.iter().all(|lane| lane.free(WORKER_PATIENCE)) {
+            *self.lanes.lock() = lanes;
+            return Err(busy("a worker does not let go of its queue pair"));
+        }
+        self.admin.free(WORKER_PATIENCE);
+        Ok(guard)
+    }
+
+    /// Goes on with a controller that was opened anew.
+    pub(super) fn reconnected(&self, link: Link<AdminHandle>, facts: Facts) {
+        self.set_facts(facts);
+        self.admin.install(link);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn dead(&self, state: &'static str) -> Error {
+        let remedy = match state {
+            "closed" => "connect again",
+            _ => "reset it, or close it and connect again; check that the target is alive",
+        };
+        Error::Dead { address: self.address.to_string(), state, remedy }
+    }
+
+    /// The admin queue has no life of its own: what happened to it happened to the controller.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::QpairDead { qid: 0, state: "deleted" } if self.is_closed() => self.dead("closed"),
+            Error::QpairDead { qid: 0, .. } => self.dead("failed"),
+            other => other,
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Queue pairs hold the controller, so none is left; the admin handle closes it.
+        self.close();
+    }
+}

@@ -1,0 +1,141 @@
+//! The checksum of a block, and what a difference means.
+
+use std::fmt;
+
+use super::table::{UNCORRECTABLE, UNKNOWN};
+
+/// CRC-32C with nothing inverted, in 31 bits; never one of the two values with a meaning of their own.
+#[inline]
+pub(super) fn of(block: &[u8]) -> u32 {
+    // The crate inverts before and after; so do we.
+    let crc = !crc32c::crc32c_append(!0, block);
+    match crc >> 1 {
+        UNKNOWN => 1,
+        UNCORRECTABLE => UNCORRECTABLE - 1,
+        sum => sum,
+    }
+}
+
+/// How a block that was read differs from what it should hold.
+///
+/// Displays in the words that test logs are searched for: `crc mismatch: lba 0x10, expected crc …`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The block was made unreadable by Write Uncorrectable, and yet it was read.
+    Uncorrectable {
+        /// Its address.
+        lba: u64,
+    },
+    /// Its data is not what was written there.
+    Checksum {
+        /// Its address.
+        lba: u64,
+        /// The checksum of what was written.
+        expected: u32,
+        /// The checksum of what was read.
+        found: u32,
+    },
+    /// Its data belongs to another block.
+    Block {
+        /// Its address.
+        lba: u64,
+        /// The address its data begins with.
+        found: u64,
+    },
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mismatch::Uncorrectable { lba } => write!(f, "lba uncorrectable: lba {lba:#x}"),
+            Mismatch::Checksum { lba, expected, found } => {
+                write!(f, "crc mismatch: lba {lba:#x}, expected crc {expected:#x}, but got: {found:#x}")
+            }
+            Mismatch::Block { lba, found } => write!(f, "lba mismatch: lba {lba:#x}, but got: {found:#x}"),
+        }
+    }
+}
+
+/// Every block that was written through this driver begins with its own address; zeros and ones are what
+/// raw commands may write and deallocated blocks may read as.
+fn may_belong(first: u64, lba: u64) -> bool {
+    first == lba || first == 0 || first == u64::MAX
+}
+
+/// Checks the data of one block that the table knows. `word_of` looks another block up, `None` outside the table.
+#[inline]
+pub(super) fn check(
+    lba: u64,
+    expected: u32,
+    block: &[u8],
+    word_of: impl Fn(u64) -> Option<u32>,
+) -> Result<(), Mismatch> {
+    if expected == UNCORRECTABLE {
+        return Err(Mismatch::Uncorrectable { lba });
+    }
+    let found = of(block);
+    let first = block.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    if may_belong(first, lba) {
+        return if found == expected { Ok(()) } else { Err(Mismatch::Checksum { lba, expected, found }) };
+    }
+    // Wrong in any case. The data of another block as that should be, or as far as anybody knows?
+    match word_of(first) {
+        Some(other) if other != UNKNOWN && other != found => Err(Mismatch::Checksum { lba, expected, found }),
+        _ => Err(Mismatch::Block { lba, found: first }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_crc32c_without_inversions() {
+        // A zero register stays zero over zeros; such a sum is moved to 1.
+        assert_eq!(of(&[0; 512]), 1);
+        // The polynomial's own value for a single one bit at the end: x^32 mod P, reflected.
+        let mut block = [0; 512];
+        block[511] = 0x80;
+        assert_eq!(of(&block), 0x82f6_3b78 >> 1);
+    }
+
+    #[test]
+    fn every_kind_of_difference_is_named() {
+        let mut block = [7_u8; 512];
+        block[..8].copy_from_slice(&5_u64.to_le_bytes());
+        let sum = of(&block);
+        let nothing = |_| Some(UNKNOWN);
+        assert_eq!(check(5, sum, &block, nothing), Ok(()));
+        let changed = check(5, sum ^ 1, &block, nothing).unwrap_err();
+        assert_eq!(changed, Mismatch::Checksum { lba: 5, expected: sum ^ 1, found: sum });
+        assert_eq!(check(5, UNCORRECTABLE, &block, nothing), Err(Mismatch::Uncorrectable { lba: 5 }));
+        let foreign = Err(Mismatch::Block { lba: 6, found: 5 });
+        // Right for the block it names, for one nothing is known of, and for one outside the table.
+        for word in [Some(sum), Some(UNKNOWN), None] {
+            assert_eq!(check(6, 99, &block, |_| word), foreign);
+        }
+        assert!(matches!(check(6, 99, &block, |_| Some(sum ^ 1)), Err(Mismatch::Checksum { .. })));
+    }
+
+    #[test]
+    fn foreign_data_is_wrong_even_with_the_right_checksum() {
+        let mut block = [7_u8; 512];
+        block[..8].copy_from_slice(&5_u64.to_le_bytes());
+        let sum = of(&block);
+        assert!(check(6, sum, &block, |_| Some(UNKNOWN)).is_err());
+        assert!(check(6, sum, &block, |_| Some(1)).is_err());
+    }
+
+    #[test]
+    fn the_texts_scripts_search_for() {
+        assert_eq!(
+            Mismatch::Block { lba: 0x10, found: 0x20 }.to_string(),
+            "lba mismatch: lba 0x10, but got: 0x20"
+        );
+        assert_eq!(
+            Mismatch::Checksum { lba: 1, expected: 2, found: 3 }.to_string(),
+            "crc mismatch: lba 0x1, expected crc 0x2, but got: 0x3"
+        );
+        assert_eq!(Mismatch::Uncorrectable { lba: 9 }.to_string(), "lba uncorrectable: lba 0x9");
+    }
+}

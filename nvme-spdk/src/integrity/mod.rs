@@ -1,0 +1,93 @@
+//! Data integrity: every block that is written is remembered, every block that is read can be checked.
+//!
+//! A namespace may have a table with a checksum per block. Commands of every queue keep it up to date when they
+//! complete, and verify what they read. So that a checksum always belongs to the data that is on the medium, the
+//! blocks of a command are locked while it is with the controller, and a command that meets a lock waits in its
+//! queue. This holds for whatever goes through this process; what others write is found as a mismatch.
+
+mod checksum;
+mod guard;
+mod stamp;
+mod table;
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+pub use checksum::Mismatch;
+pub(crate) use guard::{Claim, Guard};
+pub(crate) use stamp::{skip_tokens, stamp};
+pub(crate) use table::Table;
+
+/// The tables of one controller, by namespace.
+#[derive(Default)]
+pub(crate) struct Tables {
+    /// Changes with every change of the list: queues keep copies of it.
+    version: AtomicU32,
+    list: Mutex<Vec<Entry>>,
+}
+
+struct Entry {
+    nsid: u32,
+    table: Arc<Table>,
+    attachment: Weak<Attachment>,
+}
+
+/// As long as one of these is held the namespace has its table.
+pub(crate) struct Attachment {
+    tables: Arc<Tables>,
+    table: Arc<Table>,
+}
+
+impl Tables {
+    /// The table of a namespace; a new one unless somebody holds it already.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        nsid: u32,
+        blocks: u64,
+        lba_size: u32,
+    ) -> io::Result<Arc<Attachment>> {
+        let mut list = self.list.lock();
+        let held = list.iter().find(|entry| entry.nsid == nsid).and_then(|entry| entry.attachment.upgrade());
+        if let Some(held) = held {
+            return Ok(held);
+        }
+        let table = Arc::new(Table::new(blocks, lba_size)?);
+        let attachment = Arc::new(Attachment { tables: Arc::clone(self), table: Arc::clone(&table) });
+        list.retain(|entry| entry.nsid != nsid);
+        list.push(Entry { nsid, table, attachment: Arc::downgrade(&attachment) });
+        self.changed();
+        Ok(attachment)
+    }
+
+    /// Forgets the contents of all of them.
+    pub(crate) fn clear(&self) {
+        for entry in &*self.list.lock() {
+            entry.table.clear();
+        }
+    }
+
+    fn changed(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn version(&self) -> u32 {
+        self.version.load(Ordering::Acquire)
+    }
+}
+
+impl Attachment {
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        // By the time this runs somebody may have attached anew, with another table.
+        self.tables.list.lock().retain(|entry| !Arc::ptr_eq(&entry.table, &self.table));
+        self.tables.changed();
+    }
+}

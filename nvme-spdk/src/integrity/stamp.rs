@@ -1,0 +1,58 @@
+//! What makes every block that is written one of its kind: its address, and a number never used before.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The next token. One counter for the whole process.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Takes the tokens of so many blocks; returns the first.
+#[inline]
+pub(crate) fn skip_tokens(blocks: u32) -> u64 {
+    NEXT.fetch_add(u64::from(blocks), Ordering::Relaxed)
+}
+
+const WORD: usize = size_of::<u64>();
+
+/// Writes into each block of the data its address (first 8 bytes) and its token (last 8 bytes), both
+/// little-endian. Takes a token per block.
+///
+/// # Safety
+/// `data` points to `blocks * lba_size` bytes that may be written, and `lba_size` is at least 16.
+#[inline]
+pub(crate) unsafe fn stamp(data: *mut u8, lba: u64, blocks: u32, lba_size: u32) {
+    let lba_size = lba_size as usize;
+    let token = skip_tokens(blocks);
+    for at in 0..u64::from(blocks) {
+        let address = lba.wrapping_add(at).to_le_bytes();
+        let token = token.wrapping_add(at).to_le_bytes();
+        // SAFETY: both words lie inside block `at` of the data.
+        unsafe {
+            let block = data.add(at as usize * lba_size);
+            block.copy_from_nonoverlapping(address.as_ptr(), WORD);
+            block.add(lba_size - WORD).copy_from_nonoverlapping(token.as_ptr(), WORD);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_gets_its_address_and_a_token_of_its_own() {
+        let mut data = [0xaa_u8; 4 * 512];
+        // SAFETY: four blocks of 512 bytes.
+        unsafe { stamp(data.as_mut_ptr(), 0x1000, 4, 512) };
+        let word = |at: usize| u64::from_le_bytes(data[at..at + 8].try_into().unwrap());
+        let first = word(504);
+        for block in 0..4 {
+            assert_eq!(word(block * 512), 0x1000 + block as u64);
+            assert_eq!(word(block * 512 + 504), first + block as u64);
+            assert!(data[block * 512 + 8..block * 512 + 504].iter().all(|byte| *byte == 0xaa));
+        }
+        // SAFETY: one block of 512 bytes.
+        unsafe { stamp(data.as_mut_ptr(), 0, 1, 512) };
+        let again = u64::from_le_bytes(data[504..512].try_into().unwrap());
+        assert!(again >= first + 4);
+    }
+}

@@ -1,0 +1,213 @@
+//! What every block of a namespace should hold: one word per block, in memory that is taken when it is used.
+//!
+//! The word has the checksum of the block in its low 31 bits and a lock in the highest. A 16 TB namespace
+//! has a table of 128 GiB of address space, of which only the pages exist that were used.
+
+use std::io;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use super::checksum::{self, Mismatch};
+
+/// The lock bit: a command that touches the block is with the controller.
+const LOCKED: u32 = 1 << 31;
+/// The block's data is not known: never written here, or deallocated.
+pub(super) const UNKNOWN: u32 = 0;
+/// The block was made unreadable.
+pub(super) const UNCORRECTABLE: u32 = 0x7fff_ffff;
+
+/// The table of one namespace.
+pub(crate) struct Table {
+    words: NonNull<AtomicU32>,
+    blocks: u64,
+    /// Changes when the namespace is formatted.
+    lba_size: AtomicUsize,
+    enabled: AtomicBool,
+}
+
+// SAFETY: the memory is not tied to a thread and is accessed through atomics only.
+unsafe impl Send for Table {}
+// SAFETY: as above.
+unsafe impl Sync for Table {}
+
+impl Table {
+    /// A table of `blocks` blocks whose data has `lba_size` bytes; takes milliseconds and no memory.
+    pub(crate) fn new(blocks: u64, lba_size: u32) -> io::Result<Self> {
+        let bytes = usize::try_from(blocks)
+            .ok()
+            .and_then(|blocks| blocks.checked_mul(size_of::<AtomicU32>()))
+            .filter(|bytes| *bytes > 0)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+        let memory = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let words = NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Table {
+            words,
+            blocks,
+            lba_size: AtomicUsize::new(lba_size as usize),
+            enabled: AtomicBool::new(false),
+        })
+    }
+
+    /// The namespace was formatted: nothing that was there can be expected any more.
+    pub(crate) fn formatted(&self, lba_size: u32) {
+        self.lba_size.store(lba_size as usize, Ordering::Relaxed);
+        self.clear();
+    }
+
+    /// Whether reads are verified.
+    #[inline]
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn enable(&self, on: bool) {
+        self.enabled.store(on, Ordering::Relaxed);
+    }
+
+    /// Forgets everything, locks included.
+    pub(crate) fn clear(&self) {
+        // SAFETY: the mapping is ours and anonymous; its pages read as zero afterwards, which is UNKNOWN.
+        let rc = unsafe { libc::madvise(self.words.as_ptr().cast(), self.bytes(), libc::MADV_DONTNEED) };
+        debug_assert_eq!(rc, 0, "{}", io::Error::last_os_error());
+    }
+
+    /// The words of those blocks of a range that it covers.
+    #[inline]
+    fn words(&self, lba: u64, count: u64) -> &[AtomicU32] {
+        let start = lba.min(self.blocks);
+        let end = lba.saturating_add(count).min(self.blocks);
+        // SAFETY: start <= end <= blocks, the length of the mapping; zeroed memory is a valid AtomicU32.
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr().add(start as usize), (end - start) as usize) }
+    }
+
+    /// Takes the locks of a range, all or none.
+    #[inline]
+    pub(super) fn lock(&self, lba: u64, count: u64) -> bool {
+        let words = self.words(lba, count);
+        for (at, word) in words.iter().enumerate() {
+            if word.fetch_or(LOCKED, Ordering::Acquire) & LOCKED != 0 {
+                unlock(&words[..at]);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Gives the locks of a range back.
+    #[inline]
+    pub(super) fn unlock(&self, lba: u64, count: u64) {
+        unlock(self.words(lba, count));
+    }
+
+    /// Notes what was written to a range, and unlocks it. Only the first `len` bytes of the data are there: of
+    /// blocks behind them nothing is known.
+    ///
+    /// # Safety
+    /// `data` points to `len` bytes that nobody but a device writes to meanwhile.
+    #[inline]
+    pub(super) unsafe fn written(&self, lba: u64, count: u64, data: *const u8, len: usize) {
+        let size = self.lba_size.load(Ordering::Relaxed);
+        for (at, word) in self.words(lba, count).iter().enumerate() {
+            // SAFETY: as the caller promises.
+            let sum = match unsafe { block(data, len, size, at) } {
+                Some(block) => checksum::of(block),
+                None => UNKNOWN,
+            };
+            word.store(sum, Ordering::Release);
+        }
+    }
+
+    /// Notes that a range's data is not known any more, and unlocks it.
+    pub(super) fn unmapped(&self, lba: u64, count: u64) {
+        self.set(lba, count, UNKNOWN);
+    }
+
+    /// Notes that a range cannot be read any more, and unlocks it.
+    pub(super) fn uncorrectable(&self, lba: u64, count: u64) {
+        self.set(lba, count, UNCORRECTABLE);
+    }
+
+    fn set(&self, lba: u64, count: u64, value: u32) {
+        for word in self.words(lba, count) {
+            word.store(value, Ordering::Release);
+        }
+    }
+
+    /// Whether a block was made unreadable.
+    #[inline]
+    pub(crate) fn is_uncorrectable(&self, lba: u64) -> bool {
+        self.words(lba, 1).first().is_some_and(|word| word.load(Ordering::Acquire) & !LOCKED == UNCORRECTABLE)
+    }
+
+    /// Compares what was read from a range with what should be there.
+    ///
+    /// # Safety
+    /// As [`written`](Self::written).
+    #[inline]
+    pub(super) unsafe fn verify(
+        &self,
+        lba: u64,
+        count: u64,
+        data: *const u8,
+        len: usize,
+    ) -> Result<(), Mismatch> {
+        let size = self.lba_size.load(Ordering::Relaxed);
+        for (at, word) in self.words(lba, count).iter().enumerate() {
+            let expected = word.load(Ordering::Acquire) & !LOCKED;
+            if expected == UNKNOWN {
+                continue;
+            }
+            // SAFETY: as the caller promises.
+            let Some(block) = (unsafe { block(data, len, size, at) }) else { break };
+            checksum::check(lba + at as u64, expected, block, |other| {
+                self.words(other, 1).first().map(|word| word.load(Ordering::Acquire) & !LOCKED)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.blocks as usize * size_of::<AtomicU32>()
+    }
+}
+
+/// The data of the block at a place in a transfer, if the transfer has that much.
+///
+/// # Safety
+/// As [`Table::written`]; the borrow ends before the device may write again.
+#[inline]
+unsafe fn block<'a>(data: *const u8, len: usize, size: usize, at: usize) -> Option<&'a [u8]> {
+    let start = at * size;
+    if data.is_null() || start + size > len {
+        return None;
+    }
+    // SAFETY: the block ends inside the data.
+    Some(unsafe { std::slice::from_raw_parts(data.add(start), size) })
+}
+
+#[inline]
+fn unlock(words: &[AtomicU32]) {
+    for word in words {
+        word.fetch_and(!LOCKED, Ordering::Release);
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new` with this length, unmapped once.
+        unsafe { libc::munmap(self.words.as_ptr().cast(), self.bytes()) };
+    }
+}

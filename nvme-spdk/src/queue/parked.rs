@@ -1,0 +1,57 @@
+//! Commands that wait in their queue for blocks another command has locked.
+
+use super::slot::{Slot, State};
+use super::{Core, Note, Outcome, Submitter};
+use crate::command::Completion;
+use crate::status::Status;
+
+impl Core {
+    /// Puts a command aside until its blocks are free. It counts as outstanding.
+    #[cold]
+    pub(super) fn park(&self, slot: &Slot) {
+        slot.state.set(State::Parked { awaited: slot.state.get() == State::Awaited });
+        self.parked_mut().push_back(slot.index);
+    }
+
+    /// Gives up a command that was never sent.
+    pub(super) fn unpark(&self, slot: &Slot) {
+        self.parked_mut().retain(|index| *index != slot.index);
+        self.release(slot);
+    }
+
+    #[inline]
+    pub(crate) fn has_parked(&self) -> bool {
+        !self.parked_mut().is_empty()
+    }
+
+    /// Sends parked commands, oldest first, until one meets a lock again: that one goes to the end.
+    #[inline]
+    pub(crate) fn retry(&self, send: Submitter<'_>) {
+        for _ in 0..self.parked_mut().len() {
+            if !self.retry_one(send) {
+                break;
+            }
+        }
+    }
+
+    fn retry_one(&self, send: Submitter<'_>) -> bool {
+        let Some(index) = self.parked_mut().pop_front() else { return false };
+        let slot = &self.slots()[usize::from(index)];
+        if !self.claim(slot) {
+            self.parked_mut().push_back(index);
+            return false;
+        }
+        let State::Parked { awaited } = slot.state.get() else { return false };
+        slot.state.set(if awaited { State::Awaited } else { State::InFlight });
+        if self.dispatch(slot, send).is_some() {
+            // Its submitter was told that it is on its way: it comes back as what SPDK makes of commands on a
+            // queue that is gone.
+            slot.completion.set(Completion::default().with_status(Status::ABORTED_SQ_DELETION));
+            slot.state.set(State::Done { awaited });
+            if !awaited {
+                self.done_mut().push_back(Note { index, outcome: Outcome::Answered });
+            }
+        }
+        true
+    }
+}
