@@ -115,14 +115,7 @@ impl Buffer {
     ) -> PyResult<Bound<'py, PyAny>> {
         let begin = byte_begin.map_or(byte_end.0, |begin| begin.0);
         let bytes = self.memory.to_vec(begin..byte_end.0.saturating_add(1));
-        let kind = r#type.map(|kind| kind.cast::<PyType>()).transpose()?;
-        let is = |wanted: &Bound<'_, PyType>| kind.is_some_and(|kind| kind.is(wanted));
-        if kind.is_none() || is(&py.get_type::<PyInt>()) {
-            return py.get_type::<PyInt>().call_method1("from_bytes", (PyBytes::new(py, &bytes), "little"));
-        }
-        ensure(is(&py.get_type::<PyString>()), "identify data should be int or str")?;
-        let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
-        Ok(PyString::new(py, text.trim_end()).into_any())
+        value(py, &bytes, r#type)
     }
 
     /// The buffer as text: its name, then sixteen bytes per line in hexadecimal and as characters.
@@ -267,11 +260,6 @@ impl Buffer {
         Ok(())
     }
 
-    /// A buffer of zeros for the driver's own use.
-    pub(crate) fn plain(size: usize) -> PyResult<Self> {
-        Self::new(Int(size as i64), "buffer".to_owned(), Int(0), Int(PATTERN_BITS))
-    }
-
     pub(crate) fn memory(&self) -> &DmaBuf {
         &self.memory
     }
@@ -280,4 +268,33 @@ impl Buffer {
     pub(crate) fn raw_data(&self) -> Result<Data, Error> {
         Data::new(&self.memory, self.offset(), self.size())
     }
+}
+
+/// A field of a structure, from its last byte to its first; bytes behind the structure are left out.
+pub(crate) fn field<'py>(
+    py: Python<'py>,
+    bytes: &[u8],
+    byte_end: usize,
+    byte_begin: Option<usize>,
+    kind: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let end = byte_end.saturating_add(1).min(bytes.len());
+    let begin = byte_begin.unwrap_or(byte_end).min(end);
+    value(py, &bytes[begin..end], kind)
+}
+
+/// Bytes as a little-endian integer, or as text.
+fn value<'py>(
+    py: Python<'py>,
+    bytes: &[u8],
+    kind: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let kind = kind.map(|kind| kind.cast::<PyType>()).transpose()?;
+    let is = |wanted: &Bound<'_, PyType>| kind.is_some_and(|kind| kind.is(wanted));
+    if kind.is_none() || is(&py.get_type::<PyInt>()) {
+        return py.get_type::<PyInt>().call_method1("from_bytes", (PyBytes::new(py, bytes), "little"));
+    }
+    ensure(is(&py.get_type::<PyString>()), "identify data should be int or str")?;
+    let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
+    Ok(PyString::new(py, text.trim_end()).into_any())
 }

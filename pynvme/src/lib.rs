@@ -2,6 +2,7 @@
 //!
 //! This crate converts: arguments, errors, callbacks. What a Rust user would miss belongs to nvme-spdk.
 
+mod admin;
 mod buffer;
 mod callback;
 mod controller;

@@ -125,7 +125,7 @@ pub(crate) fn cmdlog_entries<'py>(
     Ok(list)
 }
 
-fn notice(text: &str) {
+pub(crate) fn notice(text: &str) {
     eprintln!("[{}] NOTICE cmdlog: {text}", local_time(std::time::SystemTime::now()));
 }
 

@@ -1,17 +1,21 @@
 //! `nvme.Namespace`.
 
-use nvme_spdk::{Command, Data, Error, MOST_BLOCKS, names, nvm_opcode};
+use nvme_spdk::{Command, Data, Error, MOST_BLOCKS, admin_opcode, names, nvm_opcode};
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::buffer::Buffer;
 use crate::controller::Controller;
-use crate::convert::{Int, ensure};
+use crate::convert::{Int, OptionalInt, ensure};
 use crate::errors;
 use crate::ioworker::IoWorker;
 use crate::qpair::Qpair;
 
 /// A namespace of a controller.
+///
+/// Every block that is written is remembered with a checksum, in memory that is taken as it is used; see
+/// verify_enable().
 ///
 /// Parameters
 /// ----------
@@ -20,17 +24,28 @@ use crate::qpair::Qpair;
 /// nsid : int
 ///     Its identifier.
 /// nlba_verify : int
-///     How many blocks are to be verifiable; 0 for all.
+///     How many blocks are to be verifiable, from block 0 on; 0 for all.
 ///
 /// Raises
 /// ------
 /// NamespaceCreationError
 ///     When there is no such namespace.
+///
+/// Notes
+/// -----
+/// The command methods return the queue pair and do not wait: ``ns.read(qpair, buf, 0).waitdone()``. They raise
+/// AssertionError when a command cannot be submitted; an error status of its completion is a warning,
+/// ``ERROR status: sct/sc``.
 #[pyclass(frozen, subclass, module = "nvme")]
 pub(crate) struct Namespace {
     inner: nvme_spdk::Namespace,
+    /// The same namespace with its checksums; gone once it is closed.
+    tracked: Mutex<Option<nvme_spdk::Namespace>>,
     controller: Py<Controller>,
 }
+
+/// Milliseconds that Format NVM may take at least.
+const FORMAT_TIMEOUT: u64 = 100_000;
 
 #[pymethods]
 impl Namespace {
@@ -42,10 +57,15 @@ impl Namespace {
         nsid: Int<u32>,
         nlba_verify: Int<u64>,
     ) -> PyResult<Self> {
-        let _ = nlba_verify;
         let controller = nvme.get().inner();
         let inner = py.detach(|| controller.namespace(nsid.0)).map_err(errors::namespace_creation)?;
-        Ok(Namespace { inner, controller: nvme.clone().unbind() })
+        let tracked = inner.clone().track(Some(nlba_verify.0));
+        if let Err(why) = &tracked {
+            crate::log::notice("memory is not large enough to keep CRC32 table.");
+            crate::log::notice("Data verification is disabled!");
+            crate::log::notice(&why.to_string());
+        }
+        Ok(Namespace { inner, tracked: Mutex::new(tracked.ok()), controller: nvme.clone().unbind() })
     }
 
     /// Its identifier.
@@ -54,15 +74,89 @@ impl Namespace {
         self.inner.nsid()
     }
 
-    /// Closes it. Closing again does nothing.
-    fn close(&self) {}
+    /// Bytes of the namespace (NVMCAP).
+    #[getter]
+    fn capacity(&self, py: Python<'_>) -> PyResult<u128> {
+        let bytes = self.identify(py)?;
+        Ok(u128::from_le_bytes(bytes[48..64].try_into()?))
+    }
 
-    /// Switches the verification of read data on or off. Returns whether there is a table to verify with; this
-    /// version has none.
+    /// Closes it: its checksums are forgotten. Closing again does nothing.
+    fn close(&self) {
+        drop(self.tracked.lock().take());
+    }
+
+    /// Switches the verification of read data on or off, for all queues and workers.
+    ///
+    /// A read of blocks whose data is not what was written to them completes with status 07/81 and says on the log
+    /// which block is wrong; blocks that were never written can hold anything.
+    ///
+    /// Returns
+    /// -------
+    /// bool
+    ///     Whether there are checksums to verify with.
     #[pyo3(signature = (enable=true))]
     fn verify_enable(&self, enable: bool) -> bool {
-        let _ = enable;
-        false
+        self.tracked.lock().as_ref().is_some_and(|tracked| tracked.verify(enable))
+    }
+
+    /// The index of the first LBA format, 0 to 15, with so many bytes of data and metadata per block; None if there
+    /// is none.
+    #[pyo3(signature = (data_size=Int(512), meta_size=Int(0)))]
+    fn get_lba_format(
+        &self,
+        py: Python<'_>,
+        data_size: Int<u32>,
+        meta_size: Int<u32>,
+    ) -> PyResult<Option<u8>> {
+        let identify = nvme_spdk::IdentifyNamespace::from_bytes(&self.identify(py)?);
+        let found = u16::try_from(meta_size.0).ok().and_then(|meta| identify.find_format(data_size.0, meta));
+        Ok(found.filter(|index| *index < 16))
+    }
+
+    /// Formats it, waits for that and brings what is known of it up to date: nothing is expected of any block any
+    /// more. After a change of the block size, close it and make a new one.
+    ///
+    /// Parameters
+    /// ----------
+    /// data_size, meta_size : int
+    ///     Bytes per block; the LBA format is found by them.
+    /// ses : int
+    ///     Secure erase setting: 0 none, 1 user data, 2 cryptographic.
+    ///
+    /// Returns
+    /// -------
+    /// int
+    ///     Dword 0 of the completion.
+    #[pyo3(signature = (data_size=Int(512), meta_size=Int(0), ses=Int(0)))]
+    fn format(
+        &self,
+        py: Python<'_>,
+        data_size: Int<u32>,
+        meta_size: Int<u32>,
+        ses: Int<u32>,
+    ) -> PyResult<u32> {
+        let format = self.get_lba_format(py, Int(data_size.0), Int(meta_size.0))?;
+        let Some(format) = format else {
+            return Err(pyo3::exceptions::PyAssertionError::new_err(format!(
+                "no LBA format has {} bytes of data and {} of metadata; see get_lba_format()",
+                data_size.0, meta_size.0
+            )));
+        };
+        ensure(ses.0 < 8, "invalid format ses")?;
+        let command =
+            Command::admin(admin_opcode::FORMAT_NVM).nsid(self.nsid()).cdw10(ses.0 << 9 | u32::from(format));
+        let controller = self.controller.get();
+        let result = controller.admin().execute(py, &command, None, controller.timeout().max(FORMAT_TIMEOUT));
+        let namespace = self.tracked.lock().as_ref().unwrap_or(&self.inner).clone();
+        py.detach(|| namespace.formatted()).map_err(errors::usual)?;
+        Ok(result?.cdw0)
+    }
+
+    /// Whether the controller supports an I/O command, as the log page Commands Supported and Effects (05h) says.
+    fn supports(&self, py: Python<'_>, opcode: Int<u32>) -> PyResult<bool> {
+        ensure(opcode.0 < 256, "an opcode has 8 bits")?;
+        self.controller.get().supports(py, Int(256 + opcode.0))
     }
 
     /// One field of its Identify data.
@@ -141,6 +235,9 @@ impl Namespace {
     }
 
     /// Writes blocks from a buffer; the parameters are those of read().
+    ///
+    /// Each block is made unique in the buffer first: its first 8 bytes become its address, its last 8 bytes a
+    /// number no other block has (both little-endian).
     #[pyo3(signature = (
         qpair, buf, lba, lba_count=Int(1), io_flags=Int(0), dword13=Int(0), dword14=Int(0), dword15=Int(0), cb=None
     ))]
@@ -173,8 +270,39 @@ impl Namespace {
         io_flags: Int<u16>,
         cb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Qpair>> {
+        let Some(buf) = buf else { return Err(no_buffer("no buffer allocated")) };
         let command = range_command(nvm_opcode::COMPARE, self.nsid(), lba.0, lba_count.0, io_flags.0.into())?;
-        self.transfer(qpair, buf, &command, lba_count.0, cb)
+        let buffer = buf.get();
+        let len = buffer.size().min(lba_count.0 as usize * self.inner.lba_size() as usize);
+        self.submit(qpair, &command, Data::new(buffer.memory(), buffer.offset(), len).map(Some), cb)
+    }
+
+    /// Verifies that blocks can be read, without transferring them.
+    #[pyo3(signature = (qpair, lba, lba_count=Int(1), io_flags=Int(0), cb=None))]
+    fn verify<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        lba: Int<u64>,
+        lba_count: Int<u32>,
+        io_flags: Int<u16>,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let command = range_command(VERIFY, self.nsid(), lba.0, lba_count.0, io_flags.0.into())?;
+        self.submit(qpair, &command, Ok(None), cb)
+    }
+
+    /// Makes blocks unreadable until they are written again. Whatever the controller answers, workers leave them
+    /// out from then on.
+    #[pyo3(signature = (qpair, lba, lba_count=Int(1), cb=None))]
+    fn write_uncorrectable<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        lba: Int<u64>,
+        lba_count: Int<u32>,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let command = range_command(nvm_opcode::WRITE_UNCORRECTABLE, self.nsid(), lba.0, lba_count.0, 0)?;
+        self.submit(qpair, &command, Ok(None), cb)
     }
 
     /// Writes zeros to blocks.
@@ -203,6 +331,7 @@ impl Namespace {
         cb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Qpair>> {
         let Some(buf) = buf else { return Err(no_buffer("no range prepared")) };
+        ensure(buf.get().memory().len() <= 4096, "the ranges of a command take at most 4096 bytes")?;
         ensure(
             (1..=256).contains(&range_count.0),
             format!("{} ranges: a command has 1 to 256", range_count.0),
@@ -223,7 +352,77 @@ impl Namespace {
         self.submit(qpair, &Command::flush(self.nsid()), Ok(None), cb)
     }
 
+    /// Zone Management Receive (Zoned Namespace command set specification).
+    ///
+    /// Parameters
+    /// ----------
+    /// slba : int
+    ///     The first block of the first zone to report.
+    /// dwords : int, optional
+    ///     How much to read; the whole buffer if left out.
+    /// extended : bool
+    ///     Report Zones, or with its extended data structure.
+    /// state : int
+    ///     Zone state to report; 0 for all.
+    /// partial : bool
+    ///     Count only the zones that the buffer has room for.
+    #[pyo3(signature = (qpair, buf, slba=Int(0), dwords=None, extended=true, state=Int(0), partial=true, cb=None))]
+    #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
+    fn zns_mgmt_receive<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        buf: Option<Bound<'py, Buffer>>,
+        slba: Int<u64>,
+        dwords: OptionalInt<u32>,
+        extended: bool,
+        state: Int<u8>,
+        partial: bool,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let Some(buf) = buf else { return Err(no_buffer("no buffer allocated")) };
+        let dwords = dwords.map_or((buf.get().memory().len() / 4) as u32, |dwords| dwords.0);
+        ensure(dwords > 0, "cannot read empty data")?;
+        let command = zone_command(ZONE_MANAGEMENT_RECEIVE, self.nsid(), slba.0)
+            .cdw12(dwords - 1)
+            .cdw13(u32::from(partial) << 16 | u32::from(state.0) << 8 | u32::from(extended));
+        self.submit(qpair, &command, buf.get().raw_data().map(Some), cb)
+    }
+
+    /// Zone Management Send (Zoned Namespace command set specification).
+    ///
+    /// Parameters
+    /// ----------
+    /// slba : int
+    ///     The first block of the zone.
+    /// action : int
+    ///     1 close, 2 finish, 3 open, 4 reset, 5 offline, 0x10 set zone descriptor extension.
+    /// all : bool
+    ///     All zones instead of one.
+    #[pyo3(signature = (qpair, buf, slba=Int(0), action=Int(0), all=false, cb=None))]
+    #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
+    fn zns_mgmt_send<'py>(
+        &self,
+        qpair: Bound<'py, Qpair>,
+        buf: Option<Bound<'py, Buffer>>,
+        slba: Int<u64>,
+        action: Int<u8>,
+        all: bool,
+        cb: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, Qpair>> {
+        let command = zone_command(ZONE_MANAGEMENT_SEND, self.nsid(), slba.0)
+            .cdw13(u32::from(all) << 8 | u32::from(action.0));
+        let data = buf.map(|buf| buf.get().raw_data()).transpose();
+        self.submit(qpair, &command, data, cb)
+    }
+
     /// Any I/O command.
+    ///
+    /// Parameters
+    /// ----------
+    /// opcode : int
+    ///     The opcode in bits 7:0, FUSE in 9:8: ``5 | 1 << 8`` is the first of two fused commands.
+    /// nsid : int
+    ///     The namespace; 1 unless given, whatever this one is.
     #[pyo3(signature = (
         opcode, qpair, buf=None, nsid=Int(1), cdw10=Int(0), cdw11=Int(0), cdw12=Int(0), cdw13=Int(0), cdw14=Int(0),
         cdw15=Int(0), cb=None
@@ -345,12 +544,21 @@ impl Namespace {
             output_io_per_second,
             output_percentile_latency,
         };
-        Bound::new(py, IoWorker::new(py, &self.inner, request)?)
+        let namespace = self.tracked.lock().as_ref().unwrap_or(&self.inner).clone();
+        Bound::new(py, IoWorker::new(py, &namespace, request)?)
     }
 
     fn __repr__(&self) -> String {
         format!("<namespace: {}>", self.nsid())
     }
+}
+
+const VERIFY: u8 = 0x0c;
+const ZONE_MANAGEMENT_SEND: u8 = 0x79;
+const ZONE_MANAGEMENT_RECEIVE: u8 = 0x7a;
+
+fn zone_command(opcode: u8, nsid: u32, slba: u64) -> Command {
+    Command::io(opcode, nsid).cdw10(slba as u32).cdw11((slba >> 32) as u32)
 }
 
 fn range_command(opcode: u8, nsid: u32, lba: u64, blocks: u32, flags: u64) -> PyResult<Command> {
@@ -365,6 +573,10 @@ fn no_buffer(text: &'static str) -> PyErr {
 }
 
 impl Namespace {
+    fn identify(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        Ok(self.controller.get().identify_data(py, &Command::identify(0, self.nsid()))?.1)
+    }
+
     fn transfer<'py>(
         &self,
         qpair: Bound<'py, Qpair>,
@@ -376,6 +588,11 @@ impl Namespace {
         let Some(buf) = buf else { return Err(no_buffer("no buffer allocated")) };
         let buffer = buf.get();
         let data = self.inner.data(buffer.memory(), buffer.offset(), buffer.size(), blocks);
+        if let Ok(data) = &data
+            && command.opcode == nvm_opcode::WRITE
+        {
+            self.inner.stamp(data, command.slba(), blocks);
+        }
         self.submit(qpair, command, data.map(Some), cb)
     }
 

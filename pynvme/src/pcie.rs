@@ -1,6 +1,6 @@
 //! `nvme.Pcie` and `nvme.Tcp`: the device under test.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nvme_spdk::{Address, ConnectOptions, Controller, DEFAULT_TCP_PORT};
@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
 use pyo3::prelude::*;
 
+use crate::admin::Admin;
 use crate::convert::Int;
 use crate::errors;
 
@@ -35,7 +36,7 @@ use crate::errors;
 #[pyclass(frozen, subclass, module = "nvme")]
 pub(crate) struct Pcie {
     text: String,
-    controller: Controller,
+    admin: Arc<Admin>,
 }
 
 /// The address of an NVMe/TCP target: Pcie with the port it usually has.
@@ -73,7 +74,7 @@ impl Pcie {
     /// Closes the device: queue pairs that are left are deleted, outstanding commands aborted. Closing again does
     /// nothing.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.controller.close());
+        py.detach(|| self.controller().close());
     }
 
     /// Hot reset; a device at a TCP port has no slot to reset.
@@ -183,7 +184,7 @@ fn connect(py: Python<'_>, addr: String, port: u16, nqn: Option<String>, timeout
         Address::Tcp { host, .. } => host,
         pcie @ Address::Pcie(_) => pcie.to_string(),
     };
-    Ok(Pcie { text, controller })
+    Ok(Pcie { text, admin: Arc::new(Admin::new(controller)) })
 }
 
 fn default_address(py: Python<'_>) -> PyResult<String> {
@@ -200,7 +201,11 @@ fn default_address(py: Python<'_>) -> PyResult<String> {
 
 impl Pcie {
     pub(crate) fn controller(&self) -> &Controller {
-        &self.controller
+        self.admin.controller()
+    }
+
+    pub(crate) fn admin(&self) -> &Arc<Admin> {
+        &self.admin
     }
 
     pub(crate) fn address(&self) -> &str {

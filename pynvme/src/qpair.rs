@@ -40,6 +40,10 @@ pub(crate) struct Qpair {
 }
 
 impl Queue for Qpair {
+    fn qid(&self) -> u16 {
+        self.inner.qid()
+    }
+
     fn wait(&self, timeout: Duration) -> Result<usize, Error> {
         self.inner.wait(timeout)
     }
@@ -109,7 +113,7 @@ impl Qpair {
     ///     Dword 0 of the completion that was dispatched last.
     #[pyo3(signature = (expected=Int(1)))]
     fn waitdone(&self, py: Python<'_>, expected: Int<u32>) -> PyResult<u32> {
-        wait::waitdone(py, self, expected.0, self.controller.get().milliseconds())
+        wait::waitdone(py, self, expected.0, self.controller.get().timeout())
     }
 
     /// Prints the newest commands of the queue on standard error; 0 prints all of them.

@@ -3,33 +3,41 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nvme_spdk::{Completed, Error};
+use nvme_spdk::{Completed, Error, Outcome};
 use pyo3::exceptions::{PyAssertionError, PyTimeoutError};
 use pyo3::prelude::*;
 
-use crate::callback::{Callbacks, dispatch, latest_cdw0};
+use crate::callback::{Callbacks, dispatch, latest_cdw0, warn};
 use crate::errors;
 
 /// A queue as waitdone sees it.
 pub(crate) trait Queue: Sync {
+    /// 0 for the admin queue.
+    fn qid(&self) -> u16;
     fn wait(&self, timeout: Duration) -> Result<usize, Error>;
     fn next(&self) -> Result<Option<Completed>, Error>;
     fn callbacks(&self) -> &Callbacks;
+    /// Delivers an answer of the controller; whether it counts.
+    fn answered(&self, py: Python<'_>, completed: &Completed) -> PyResult<bool> {
+        let callback = self.callbacks().take(completed.token);
+        dispatch(py, callback.as_ref(), &completed.completion)?;
+        Ok(true)
+    }
 }
 
 /// One wait at a time in the whole process, callbacks included.
 static WAITING: AtomicBool = AtomicBool::new(false);
 
-struct Waiting;
+pub(crate) struct Waiting(());
 
 impl Waiting {
-    fn begin() -> PyResult<Self> {
+    pub(crate) fn begin() -> PyResult<Self> {
         if WAITING.swap(true, Ordering::Acquire) {
             return Err(PyAssertionError::new_err(
                 "cannot re-entry waitdone() functions which may be caused by waitdone in callback functions, 1",
             ));
         }
-        Ok(Waiting)
+        Ok(Waiting(()))
     }
 }
 
@@ -39,28 +47,57 @@ impl Drop for Waiting {
     }
 }
 
-/// Delivers exactly `expected` completions of a queue; returns dword 0 of the last one.
+/// How long a wait may take for commands that may take `timeout_ms`: the driver gives up somewhat later.
+pub(crate) fn driver_timeout(timeout_ms: u64) -> Duration {
+    Duration::from_secs((timeout_ms / 1000).saturating_add(20))
+}
+
+/// Delivers completions of a queue until `expected` of them count; returns dword 0 of the last one.
 pub(crate) fn waitdone(py: Python<'_>, queue: &impl Queue, expected: u32, timeout_ms: u64) -> PyResult<u32> {
     let _waiting = Waiting::begin()?;
-    // A command may take timeout_ms; the driver gives up somewhat later.
-    let timeout = Duration::from_secs(timeout_ms / 1000 + 20);
-    let end = Instant::now() + timeout;
+    let timeout = driver_timeout(timeout_ms);
+    // A century stands for "never": Instant cannot hold every Duration.
+    let end = Instant::now() + timeout.min(Duration::from_secs(3_000_000_000));
     let mut reaped = 0;
     while reaped < expected {
         if let Some(completed) = queue.next().map_err(errors::usual)? {
-            reaped += 1;
-            let callback = queue.callbacks().take(completed.token);
-            dispatch(py, callback.as_ref(), &completed.completion)?;
+            reaped += u32::from(deliver(py, queue, &completed)?);
             continue;
         }
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(PyTimeoutError::new_err(format!(
-                "pynvme timeout in driver: {reaped} of {expected} commands completed within {} seconds",
+            let note = format!(
+                "{reaped} of {expected} commands completed within {} seconds; allow more with Controller.timeout, \
+                 and see cmdlog() for what is outstanding",
                 timeout.as_secs()
-            )));
+            );
+            return Err(timed_out(py, &note));
         }
         py.detach(|| queue.wait(left)).map_err(errors::usual)?;
     }
     Ok(latest_cdw0())
+}
+
+/// Delivers one completion; whether it counts.
+fn deliver(py: Python<'_>, queue: &impl Queue, completed: &Completed) -> PyResult<bool> {
+    match completed.outcome {
+        Outcome::Answered => queue.answered(py, completed),
+        Outcome::TimedOut => {
+            warn(py, &format!("drive timeout: qpair: {}, cid: {}", queue.qid(), completed.command.cid))?;
+            let callback = queue.callbacks().take(completed.token);
+            dispatch(py, callback.as_ref(), &completed.completion)?;
+            Ok(false)
+        }
+        // Its callback has run.
+        Outcome::Late => Ok(true),
+    }
+}
+
+/// The exception of a wait that took too long. Scripts compare its text, so advice goes beside it, to where
+/// Python 3.11 and newer print it.
+pub(crate) fn timed_out(py: Python<'_>, note: &str) -> PyErr {
+    let error = PyTimeoutError::new_err("pynvme timeout in driver");
+    // Older ones have no such method.
+    let _ = error.value(py).call_method1("add_note", (note,));
+    error
 }

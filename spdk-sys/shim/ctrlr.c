@@ -107,6 +107,7 @@ shim_ctrlr_open(const struct shim_ctrlr_opts *opts, struct spdk_nvme_ctrlr **ctr
 		return rc;
 	}
 	opened->state = NVME_CTRLR_STATE_READY;
+	shim_tcp_high_cids_first(opened->adminq);
 	nvme_ctrlr_proc_get_ref(opened);
 	*failed_at = SHIM_STEP_NONE;
 	*ctrlr = opened;

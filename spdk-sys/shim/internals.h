@@ -15,4 +15,7 @@
 
 #include "shim.h"
 
+/* tcp.c */
+void shim_tcp_high_cids_first(struct spdk_nvme_qpair *qpair);
+
 #endif

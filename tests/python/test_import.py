@@ -96,11 +96,11 @@ def test_ordinary_memory_is_said_once(run, pciaddr):
         nvme0n1 = d.Namespace(nvme0)
         qpair = d.Qpair(nvme0, 16)
         buf = d.Buffer(512)
-        buf[:] = b"nobody"
+        buf[10:16] = b"nobody"
         nvme0n1.write(qpair, buf, 3).waitdone()
         again = d.Buffer(512)
         nvme0n1.read(qpair, again, 3).waitdone()
-        print(again[:6], nvme0n1.ioworker(io_size=8, time=1).start().close().io_count_read > 100)
+        print(again[10:16], nvme0n1.ioworker(io_size=8, time=1).start().close().io_count_read > 100)
         print(d.environment())
         qpair.delete()
         pcie.close()

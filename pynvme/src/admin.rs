@@ -1,0 +1,165 @@
+//! The admin queue of a device as scripts see it: shared by all Controller objects of the device.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use nvme_spdk::{Command, Completed, Completion, Controller, Data, Error, Status, admin_opcode};
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+
+use crate::callback::{Callbacks, dispatch, warn};
+use crate::errors;
+use crate::wait::{self, Queue};
+
+pub(crate) struct Admin {
+    controller: Controller,
+    callbacks: Callbacks,
+    /// What the next Asynchronous Event Request calls: the callback that was registered last.
+    event_callback: Mutex<Option<Py<PyAny>>>,
+    /// Events that were delivered, for each of which another request is to be sent.
+    events: AtomicU32,
+    /// One request is sent on behalf of every script.
+    listening: AtomicBool,
+}
+
+impl Admin {
+    pub(crate) fn new(controller: Controller) -> Self {
+        Admin {
+            controller,
+            callbacks: Callbacks::default(),
+            event_callback: Mutex::default(),
+            events: AtomicU32::new(0),
+            listening: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    pub(crate) fn submit(
+        &self,
+        command: &Command,
+        data: Result<Option<Data>, Error>,
+        callback: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let token = data
+            .and_then(|data| self.controller.submit(command, data))
+            .map_err(errors::submission("admin commands"))?;
+        self.callbacks.keep(token, callback);
+        Ok(())
+    }
+
+    /// Sends an Asynchronous Event Request; a callback stays for those that follow it.
+    pub(crate) fn request_event(&self, py: Python<'_>, callback: Option<Py<PyAny>>) -> PyResult<()> {
+        if let Some(callback) = &callback {
+            let before = self.event_callback.lock().replace(callback.clone_ref(py));
+            // Outside the lock: dropping it may run Python code.
+            drop(before);
+        }
+        self.submit(&Command::admin(admin_opcode::ASYNC_EVENT_REQUEST), Ok(None), callback)
+    }
+
+    /// Sends the one that every initialisation leaves outstanding.
+    pub(crate) fn listen(&self, py: Python<'_>) -> PyResult<()> {
+        if self.listening.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.request_event(py, None)
+    }
+
+    /// waitdone of the admin queue: events do not count, and each makes room for the next.
+    pub(crate) fn waitdone(&self, py: Python<'_>, expected: u32, timeout_ms: u64) -> PyResult<u32> {
+        let result = wait::waitdone(py, self, expected, timeout_ms);
+        for _ in 0..self.events.swap(0, Ordering::Relaxed) {
+            let callback = self.event_callback.lock().as_ref().map(|callback| callback.clone_ref(py));
+            self.submit(&Command::admin(admin_opcode::ASYNC_EVENT_REQUEST), Ok(None), callback)?;
+            info(py, "process one more command in lieu of aer completion")?;
+        }
+        result
+    }
+
+    /// Sends a command and waits for this very one; other completions are left for waitdone().
+    pub(crate) fn execute(
+        &self,
+        py: Python<'_>,
+        command: &Command,
+        data: Option<Data>,
+        timeout_ms: u64,
+    ) -> PyResult<Completion> {
+        let _waiting = wait::Waiting::begin()?;
+        let timeout = wait::driver_timeout(timeout_ms);
+        let completed = py.detach(|| self.controller.execute_within(command, data, timeout));
+        let completed = completed.map_err(|error| match error {
+            Error::Timeout { .. } => wait::timed_out(py, &error.to_string()),
+            error => errors::submission("admin commands")(error),
+        })?;
+        dispatch(py, None, &completed.completion)?;
+        Ok(completed.completion)
+    }
+
+    /// Connects anew, which resets the controller; what was outstanding is forgotten.
+    pub(crate) fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        let result = py.detach(|| self.controller.reset());
+        self.callbacks.clear();
+        self.events.store(0, Ordering::Relaxed);
+        self.listening.store(false, Ordering::Relaxed);
+        result.map_err(errors::enumerate)?;
+        self.listen(py)
+    }
+
+    /// An event, or the end of the request for one.
+    fn event(&self, py: Python<'_>, completed: &Completed) -> PyResult<()> {
+        let callback = self.callbacks.take(completed.token);
+        let completion = &completed.completion;
+        match completion.status() {
+            // The queue is gone; nobody needs to know.
+            Status::ABORTED_SQ_DELETION => return Ok(()),
+            Status::SUCCESS => {
+                self.events.fetch_add(1, Ordering::Relaxed);
+                let event = completion.cdw0;
+                log(py, "warning", &format!("AER triggered, dword0: 0x{event:x}"))?;
+                warn(py, &format!("AER notification is triggered: 0x{event:x}"))?;
+            }
+            _ => {}
+        }
+        dispatch(py, callback.as_ref(), completion)
+    }
+}
+
+impl Queue for Admin {
+    fn qid(&self) -> u16 {
+        0
+    }
+
+    fn wait(&self, timeout: Duration) -> Result<usize, Error> {
+        self.controller.wait(timeout)
+    }
+
+    fn next(&self) -> Result<Option<Completed>, Error> {
+        self.controller.next_completion()
+    }
+
+    fn callbacks(&self) -> &Callbacks {
+        &self.callbacks
+    }
+
+    fn answered(&self, py: Python<'_>, completed: &Completed) -> PyResult<bool> {
+        if completed.command.opcode == admin_opcode::ASYNC_EVENT_REQUEST {
+            return self.event(py, completed).map(|()| false);
+        }
+        let callback = self.callbacks.take(completed.token);
+        dispatch(py, callback.as_ref(), &completed.completion)?;
+        Ok(true)
+    }
+}
+
+/// A line of Python's log.
+pub(crate) fn log(py: Python<'_>, level: &str, text: &str) -> PyResult<()> {
+    // The text may hold a percent sign.
+    py.import("logging")?.call_method1(level, ("%s", text)).map(drop)
+}
+
+pub(crate) fn info(py: Python<'_>, text: &str) -> PyResult<()> {
+    log(py, "info", text)
+}

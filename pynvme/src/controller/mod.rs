@@ -1,0 +1,328 @@
+//! `nvme.Controller`.
+
+mod commands;
+mod media;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nvme_spdk::{Command, Data, Error, IDENTIFY_SIZE, names};
+use pyo3::exceptions::{PyIndexError, PyNotImplementedError, PySystemError};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::admin::Admin;
+use crate::buffer::Buffer;
+use crate::callback;
+use crate::convert::{Int, ensure};
+use crate::errors;
+use crate::pcie::{Pcie, Tcp};
+
+/// A controller: admin commands and registers.
+///
+/// Over NVMe/TCP connecting has initialised it: CC.EN, Identify, Number of Queues. One Asynchronous Event
+/// Request is left outstanding.
+///
+/// Parameters
+/// ----------
+/// pcie : Pcie or Tcp
+///     The device.
+/// nvme_init_func : None, True or callable
+///     How a PCIe controller is initialised: as usual, not at all (it runs already), or by a function that gets
+///     the controller. Over TCP this is ignored.
+///
+/// Raises
+/// ------
+/// NvmeEnumerateError
+///     When the device is closed or does not answer.
+///
+/// Notes
+/// -----
+/// All command methods return the controller and do not wait; call waitdone(), where the callbacks run. A callback
+/// is called as ``cb(cpl)`` with the four dwords of the completion, or as ``cb(cdw0, status)``. A completion with an
+/// error status is a warning, ``ERROR status: sct/sc``. At most 127 commands may be outstanding.
+#[pyclass(frozen, subclass, module = "nvme")]
+pub(crate) struct Controller {
+    admin: Arc<Admin>,
+    address: String,
+    /// It was attached to as it ran, so it cannot be reset from here.
+    attached: bool,
+}
+
+/// Milliseconds a command may take, unless set.
+const TIMEOUT: u64 = 10_000;
+
+/// The most that mdts tells, whatever the controller says.
+const MOST_TRANSFER: u64 = 1 << 20;
+
+/// Bytes of the controller registers that exist over fabrics (NVMe over Fabrics, "Property Get Command").
+const PROPERTIES: u32 = 0x1000;
+
+#[pymethods]
+impl Controller {
+    #[new]
+    #[pyo3(signature = (pcie, nvme_init_func=None))]
+    fn new(
+        py: Python<'_>,
+        pcie: &Bound<'_, PyAny>,
+        nvme_init_func: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let exact = pcie.is_exact_instance_of::<Pcie>() || pcie.is_exact_instance_of::<Tcp>();
+        if !exact {
+            return Err(pyo3::exceptions::PyTypeError::new_err(
+                "a controller is made of a Pcie or Tcp object",
+            ));
+        }
+        let attached = nvme_init_func.is_some_and(|f| f.is_instance_of::<pyo3::types::PyBool>());
+        let good = match nvme_init_func {
+            Some(f) if attached => f.is_truthy()?,
+            Some(f) => f.is_callable(),
+            None => true,
+        };
+        ensure(good, "nvme_init_func is None, True or a function of the controller")?;
+        let pcie = pcie.cast::<Pcie>()?.get();
+        if pcie.controller().is_closed() {
+            return Err(errors::NvmeEnumerateError::new_err(
+                "fail to create the controller: the device was closed; make a new Pcie object",
+            ));
+        }
+        let controller =
+            Controller { admin: Arc::clone(pcie.admin()), address: pcie.address().to_owned(), attached };
+        controller.set_timeout(Int(TIMEOUT));
+        if !attached {
+            controller.admin.listen(py)?;
+        }
+        Ok(controller)
+    }
+
+    /// The address of the device.
+    #[getter]
+    fn addr(&self) -> &str {
+        &self.address
+    }
+
+    /// Controller Capabilities, the 64-bit register at offset 0.
+    #[getter]
+    fn cap(&self, py: Python<'_>) -> PyResult<u64> {
+        py.detach(|| self.inner().read_register64(0)).map_err(errors::usual)
+    }
+
+    /// Milliseconds a command may take on any queue of the controller, 10000 unless set; holds for outstanding
+    /// commands, too. 0 is no limit.
+    ///
+    /// A command that takes longer is a warning, ``drive timeout: qpair: %d, cid: %d``, and its callback gets a
+    /// completion of all ones; it stays outstanding, and waitdone() goes on waiting for it.
+    #[getter]
+    pub(crate) fn timeout(&self) -> u64 {
+        self.inner()
+            .command_timeout()
+            .map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    #[setter]
+    pub(crate) fn set_timeout(&self, milliseconds: Int<u64>) {
+        let timeout = (milliseconds.0 > 0).then(|| Duration::from_millis(milliseconds.0));
+        self.inner().set_command_timeout(timeout);
+    }
+
+    /// The largest transfer in bytes, at most 1 MiB: what Identify says now (MDTS, CAP.MPSMIN).
+    #[getter]
+    fn mdts(&self, py: Python<'_>) -> PyResult<u64> {
+        let power = self.identify_data(py, &Command::identify(1, 0))?.1[77];
+        let page = 4096_u64 << (self.inner().cap() >> 48 & 0xf);
+        Ok(match power {
+            0 => MOST_TRANSFER,
+            power => page.checked_shl(power.into()).map_or(MOST_TRANSFER, |most| most.min(MOST_TRANSFER)),
+        })
+    }
+
+    /// Resets the controller and initialises it again; over TCP by connecting anew.
+    ///
+    /// Queue pairs are gone afterwards and what was outstanding is forgotten; workers end with what they have.
+    /// Namespaces and the timeout stay.
+    ///
+    /// Raises
+    /// ------
+    /// NvmeEnumerateError
+    ///     When the device does not come back; reset() may be tried again.
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        ensure(
+            !self.attached,
+            "this controller was attached to as it ran; reset it where it was initialised",
+        )?;
+        self.admin.reset(py)
+    }
+
+    /// Sets up the admin queue; a step of a PCIe initialisation of one's own.
+    fn init_adminq(&self) -> PyResult<i32> {
+        Err(connected_already("init_adminq()"))
+    }
+
+    /// Finds the namespaces; a step of a PCIe initialisation of one's own.
+    fn init_ns(&self) -> PyResult<i32> {
+        Err(connected_already("init_ns()"))
+    }
+
+    /// Takes the answer to Set Features, Number of Queues; a step of a PCIe initialisation of one's own.
+    fn init_queues(&self, cdw0: Int<u32>) -> PyResult<()> {
+        let _ = cdw0;
+        Err(connected_already("init_queues()"))
+    }
+
+    /// The identifier of the admin command that was sent last.
+    #[getter]
+    fn latest_cid(&self) -> PyResult<u16> {
+        self.inner().latest_cid().map_err(errors::usual)
+    }
+
+    /// Microseconds that the admin command took which completed last.
+    #[getter]
+    fn latest_latency(&self) -> PyResult<u128> {
+        Ok(self.inner().latest_latency().map_err(errors::usual)?.as_micros())
+    }
+
+    /// Waits for admin commands and runs their callbacks. Asynchronous events are reported and do not count; each
+    /// is followed by another request with the callback that aer() got last.
+    ///
+    /// Parameters
+    /// ----------
+    /// expected : int
+    ///     How many commands to wait for; 0 returns at once.
+    ///
+    /// Returns
+    /// -------
+    /// int
+    ///     Dword 0 of the completion that was dispatched last, on whichever queue.
+    ///
+    /// Raises
+    /// ------
+    /// TimeoutError
+    ///     After 20 seconds more than ``timeout``.
+    /// AssertionError
+    ///     When called from a callback.
+    #[pyo3(signature = (expected=Int(1)))]
+    fn waitdone(&self, py: Python<'_>, expected: Int<u32>) -> PyResult<u32> {
+        self.admin.waitdone(py, expected.0, self.timeout())
+    }
+
+    /// The name of an admin command.
+    #[staticmethod]
+    fn cmdname(opcode: Int<u32>) -> PyResult<&'static str> {
+        ensure(opcode.0 < 256, "an opcode has 8 bits")?;
+        Ok(names::admin_command(opcode.0 as u8))
+    }
+
+    /// Whether the controller supports a command: bit 0 of its entry in the log page Commands Supported and
+    /// Effects (05h).
+    ///
+    /// Parameters
+    /// ----------
+    /// opcode : int
+    ///     An admin opcode, or 256 + an I/O opcode.
+    pub(crate) fn supports(&self, py: Python<'_>, opcode: Int<u32>) -> PyResult<bool> {
+        ensure(opcode.0 < 512, "an opcode is less than 256; I/O opcodes are asked for with 256 added")?;
+        let (_, log) = self.fetch(py, &Command::get_log_page(5, u32::MAX, 0, 4096), 4096)?;
+        Ok(log[4 * opcode.0 as usize] & 1 != 0)
+    }
+
+    /// Prints the newest commands of the admin queue on standard error; 0 prints all of them.
+    #[pyo3(signature = (count=Int(0)))]
+    fn cmdlog(&self, count: Int<usize>) {
+        crate::log::print_cmdlog(&self.address, self.inner().cmdlog(), count.0);
+    }
+
+    /// The newest commands as dicts, newest first; 0 returns all of them. Keys: submitted, command, sqe,
+    /// completion, cqe, latency_us; the last three are None for an outstanding command.
+    #[pyo3(signature = (count=Int(0)))]
+    fn cmdlog_entries<'py>(&self, py: Python<'py>, count: Int<usize>) -> PyResult<Bound<'py, PyList>> {
+        crate::log::cmdlog_entries(py, self.inner().cmdlog(), count.0)
+    }
+
+    /// A 32-bit controller register: a property over fabrics, BAR0 on PCIe.
+    fn __getitem__(&self, py: Python<'_>, offset: Int<u32>) -> PyResult<u32> {
+        check_register(offset.0, "read")?;
+        match py.detach(|| self.inner().read_register(offset.0)) {
+            // What a register reads when nobody answers.
+            Ok(u32::MAX) => Err(PySystemError::new_err(())),
+            Ok(value) => Ok(value),
+            Err(error) => Err(no_register(error)),
+        }
+    }
+
+    fn __setitem__(&self, py: Python<'_>, offset: Int<u32>, value: Int<u32>) -> PyResult<()> {
+        check_register(offset.0, "write")?;
+        py.detach(|| self.inner().write_register(offset.0, value.0)).map_err(no_register)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<controller: {}>", self.address)
+    }
+}
+
+fn check_register(offset: u32, access: &str) -> PyResult<()> {
+    ensure(offset.is_multiple_of(4), format!("only support 4-byte aligned NVMe register {access}"))?;
+    if offset >= PROPERTIES {
+        return Err(PyIndexError::new_err(format!(
+            "there is no register at {offset:#x}: over fabrics they end at {PROPERTIES:#x}"
+        )));
+    }
+    Ok(())
+}
+
+fn no_register(error: Error) -> PyErr {
+    match error {
+        Error::Command { what, status } => PyIndexError::new_err(format!("{what} failed: {status}")),
+        error => errors::usual(error),
+    }
+}
+
+fn connected_already(what: &str) -> PyErr {
+    PyNotImplementedError::new_err(format!(
+        "{what} belongs to the initialisation of a PCIe controller; this one was initialised when it was connected"
+    ))
+}
+
+fn send<'py>(
+    slf: Bound<'py, Controller>,
+    command: &Command,
+    buffer: Option<Bound<'py, Buffer>>,
+    size: Option<usize>,
+    cb: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, Controller>> {
+    let callback = callback::check(cb)?;
+    let data = buffer.map(|buffer| data_of(buffer.get(), size)).transpose();
+    slf.get().admin.submit(command, data, callback)?;
+    Ok(slf)
+}
+
+fn data_of(buffer: &Buffer, size: Option<usize>) -> Result<Data, Error> {
+    match size {
+        Some(size) => Data::new(buffer.memory(), buffer.offset(), size),
+        None => buffer.raw_data(),
+    }
+}
+
+impl Controller {
+    pub(crate) fn inner(&self) -> &nvme_spdk::Controller {
+        self.admin.controller()
+    }
+
+    pub(crate) fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends a command that returns data, and waits for it; dword 0 and the data.
+    pub(crate) fn fetch(&self, py: Python<'_>, command: &Command, len: usize) -> PyResult<(u32, Vec<u8>)> {
+        let buffer = nvme_spdk::DmaBuf::new(len).map_err(errors::usual)?;
+        let completion = self.admin.execute(py, command, Some(Data::from(&buffer)), self.timeout())?;
+        Ok((completion.cdw0, buffer.to_vec(0..len)))
+    }
+
+    pub(crate) fn identify_data(&self, py: Python<'_>, command: &Command) -> PyResult<(u32, Vec<u8>)> {
+        self.fetch(py, command, IDENTIFY_SIZE)
+    }
+}
