@@ -53,17 +53,21 @@ pub(crate) struct Link<H> {
 pub(crate) struct CommandTimeout {
     /// 0 for ever.
     ticks: AtomicU64,
+    /// The same, as it was set.
+    nanoseconds: AtomicU64,
 }
 
 impl CommandTimeout {
     pub(crate) fn set(&self, timeout: Option<Duration>) {
+        let nanoseconds = |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1);
+        self.nanoseconds.store(timeout.map_or(0, nanoseconds), Ordering::Relaxed);
         self.ticks.store(timeout.map_or(0, |timeout| Ticks::of(timeout).max(1)), Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> Option<Duration> {
-        match self.ticks.load(Ordering::Relaxed) {
+        match self.nanoseconds.load(Ordering::Relaxed) {
             0 => None,
-            ticks => Some(clock::duration(ticks)),
+            nanoseconds => Some(Duration::from_nanos(nanoseconds)),
         }
     }
 }

@@ -45,7 +45,7 @@ impl Admin {
     ) -> PyResult<()> {
         let token = data
             .and_then(|data| self.controller.submit(command, data))
-            .map_err(errors::submission("admin commands"))?;
+            .map_err(errors::submission("admin commands,"))?;
         self.callbacks.keep(token, callback);
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Admin {
         let completed = py.detach(|| self.controller.execute_within(command, data, timeout));
         let completed = completed.map_err(|error| match error {
             Error::Timeout { .. } => wait::timed_out(py, &error.to_string()),
-            error => errors::submission("admin commands")(error),
+            error => errors::submission("admin commands,")(error),
         })?;
         dispatch(py, None, &completed.completion)?;
         Ok(completed.completion)

@@ -95,11 +95,12 @@ pub(crate) fn namespace_creation(error: Error) -> PyErr {
     }
 }
 
-/// The exception for a command that was not taken: the original's text with its error number first.
+/// The exception for a command that was not taken: the original's text with its error number first. `kind` ends
+/// as there, in a comma or a colon.
 pub(crate) fn submission(kind: &'static str) -> impl Fn(Error) -> PyErr {
     move |error| match error {
         Error::QueueFull { .. } | Error::Submit { .. } | Error::BufferTooSmall { .. } => {
-            PyAssertionError::new_err(format!("error in submitting {kind}, -22: {error}"))
+            PyAssertionError::new_err(format!("error in submitting {kind} -22: {error}"))
         }
         _ => usual(error),
     }

@@ -604,8 +604,8 @@ impl Namespace {
         cb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Qpair>> {
         let kind = match command.opcode {
-            nvm_opcode::READ | nvm_opcode::WRITE => "read write commands",
-            _ => "io commands",
+            nvm_opcode::READ | nvm_opcode::WRITE => "read write commands:",
+            _ => "io commands,",
         };
         qpair.get().submit(command, data, cb, kind)?;
         Ok(qpair)

@@ -3,6 +3,7 @@
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::convert::Int;
 
@@ -55,6 +56,48 @@ impl Target {
     #[getter]
     fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The NVMe Qualified Name of its subsystem.
+    #[getter]
+    fn subnqn(&self) -> Option<String> {
+        self.inner.lock().as_ref().map(|target| target.subnqn().to_owned())
+    }
+
+    /// Calls a method of its JSON-RPC server, which is SPDK's: namespaces come and go, devices slow down or fail.
+    ///
+    /// Parameters
+    /// ----------
+    /// method : str
+    ///     As SPDK's documentation names it.
+    /// params : dict, optional
+    ///     Its parameters.
+    ///
+    /// Raises
+    /// ------
+    /// RuntimeError
+    ///     With what the target says about it.
+    #[pyo3(signature = (method, params=None))]
+    fn rpc<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        params: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let json = py.import("json")?;
+        let params = match params {
+            Some(params) => {
+                let text: String = json.call_method1("dumps", (params,))?.extract()?;
+                serde_json::from_str(&text).map_err(|e| PyRuntimeError::new_err(e.to_string()))?
+            }
+            None => serde_json::Value::Null,
+        };
+        let result = py.detach(|| match &*self.inner.lock() {
+            Some(target) => target.rpc(method, params).map_err(|error| error.to_string()),
+            None => Err("the target was stopped".to_owned()),
+        });
+        let result = result.map_err(PyRuntimeError::new_err)?;
+        json.call_method1("loads", (result.to_string(),))
     }
 
     /// Its process identifier; None once it is stopped.

@@ -24,24 +24,25 @@ impl Core {
         !self.parked_mut().is_empty()
     }
 
-    /// Sends parked commands, oldest first, until one meets a lock again: that one goes to the end.
-    #[inline]
+    /// Sends the parked commands whose blocks are free now. Those that stay keep their order: of two commands
+    /// on the same block the one submitted first is sent first.
+    #[cold]
     pub(crate) fn retry(&self, send: Submitter<'_>) {
-        for _ in 0..self.parked_mut().len() {
-            if !self.retry_one(send) {
-                break;
+        let (mut at, mut blocked) = (0, 0);
+        while blocked < MOST_BLOCKED {
+            let Some(&index) = self.parked_mut().get(at) else { return };
+            let slot = &self.slots()[usize::from(index)];
+            if self.claim(slot) {
+                self.parked_mut().remove(at);
+                self.resume(slot, send);
+            } else {
+                (at, blocked) = (at + 1, blocked + 1);
             }
         }
     }
 
-    fn retry_one(&self, send: Submitter<'_>) -> bool {
-        let Some(index) = self.parked_mut().pop_front() else { return false };
-        let slot = &self.slots()[usize::from(index)];
-        if !self.claim(slot) {
-            self.parked_mut().push_back(index);
-            return false;
-        }
-        let State::Parked { awaited } = slot.state.get() else { return false };
+    fn resume(&self, slot: &Slot, send: Submitter<'_>) {
+        let State::Parked { awaited } = slot.state.get() else { return };
         slot.state.set(if awaited { State::Awaited } else { State::InFlight });
         if self.dispatch(slot, send).is_some() {
             // Its submitter was told that it is on its way: it comes back as what SPDK makes of commands on a
@@ -49,9 +50,11 @@ impl Core {
             slot.completion.set(Completion::default().with_status(Status::ABORTED_SQ_DELETION));
             slot.state.set(State::Done { awaited });
             if !awaited {
-                self.done_mut().push_back(Note { index, outcome: Outcome::Answered });
+                self.done_mut().push_back(Note { index: slot.index, outcome: Outcome::Answered });
             }
         }
-        true
     }
 }
+
+/// How many commands that are still blocked a poll looks at.
+const MOST_BLOCKED: usize = 16;
