@@ -90,7 +90,7 @@ lint: vendor venv ## check format and style of Rust, Python and the documentatio
 
 .PHONY: clean
 clean: ## remove what was built, but not SPDK and .venv
-	rm -rf target pynvme/python/nvme/*.so .pytest_cache .ruff_cache
+	rm -rf target pynvme/python/nvme/*.so .pytest_cache tests/.pytest_cache .ruff_cache
 
 .PHONY: distclean
 distclean: clean ## remove SPDK, its source archive and .venv as well

@@ -31,6 +31,11 @@ def shorten(text, width=160):
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def _reason(message):
+    """What pytest says without what differs from run to run and how a comparison came about."""
+    return re.sub(r" at 0x[0-9a-f]+", "", message.strip().partition("\n +")[0])
+
+
 def _line(details, file):
     """Where in the test's file it ended, from pytest's traceback."""
     lines = re.findall(rf"^(?:\S*/)?{re.escape(file)}:(\d+):", details or "", re.MULTILINE)
@@ -52,7 +57,7 @@ def read_report(report, cases):
         for child in entry:
             if child.tag in ("failure", "error", "skipped"):
                 outcome = {"failure": FAILED, "error": ERROR, "skipped": SKIPPED}[child.tag]
-                said = (child.get("message") or child.text or "").strip()
+                said = _reason(child.get("message") or child.text or "")
                 why = shorten(said) + _line(
                     child.text if outcome != SKIPPED else "", case.id.partition("::")[0]
                 )

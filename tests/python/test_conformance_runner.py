@@ -302,3 +302,11 @@ def test_every_rating_can_be_read(monkeypatch):
     assert all(10 <= facts.limit <= 900 for facts in ratings.values())
     assert {name.partition("::")[0] for name in ratings} == {"driver_test.py", "scripts/test_examples.py"}
     assert sum(facts.meant_to_fail for facts in ratings.values()) == 2
+
+
+def test_reasons_do_not_change_from_run_to_run(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import outcome
+
+    said = "AssertionError: <Qpair at 0x7f5745ee0130> is dead\nassert False == True\n +  where False = f()"
+    assert outcome._reason(said) == "AssertionError: <Qpair> is dead\nassert False == True"
