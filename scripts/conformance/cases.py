@@ -1,12 +1,12 @@
 """The test cases, what is known about each of them, and which of them run in one process."""
 
 import dataclasses
+import os
 import pathlib
 import subprocess
 import sys
 
-# The environment a test runs in decides what is imported and printed; the shell's must not.
-PYTEST = (sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider")
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
 
 LIMIT = 60.0
 
@@ -62,10 +62,20 @@ def read_ratings(file, limit=LIMIT):
     return ratings
 
 
-def collect(folder, files, ratings, limit=LIMIT):
+def environment(cache):
+    """The environment for pytest: the shell's options and modules do not belong to the tests.
+
+    Compiled tests are kept in the folder `cache`: pytest rewriting their assertions takes longer than most of them.
+    """
+    ours = {name: value for name, value in os.environ.items() if name not in ("PYTEST_ADDOPTS", "PYTHONPATH")}
+    ours.pop("PYTHONDONTWRITEBYTECODE", None)
+    return {**ours, "PYTHONPYCACHEPREFIX": str(cache), "PYTHONUNBUFFERED": "1"}
+
+
+def collect(folder, files, ratings, limit, environment):
     """All cases in the files, in pytest's order."""
     command = [*PYTEST, "--collect-only", "-q", "-o", "addopts=", *files]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     ids = [line for line in done.stdout.splitlines() if "::" in line and not line.startswith(" ")]
     if done.returncode != 0 or not ids:
         raise RuntimeError(f"cannot collect the tests in {folder}:\n{(done.stdout + done.stderr)[-2000:]}")

@@ -82,9 +82,9 @@ def main():
     except fetch.FetchError as error:
         sys.exit(f"conformance: {error}")
     spdk = check_module(folder)
-    everything = cases.collect(
-        folder, options.files, cases.read_ratings(options.ratings, options.limit), options.limit
-    )
+    environment = cases.environment((options.work / "pycache").resolve())
+    ratings = cases.read_ratings(options.ratings, options.limit)
+    everything = cases.collect(folder, options.files, ratings, options.limit, environment)
     results = options.work / "results.json"
     known = {case.id for case in everything}
     outcomes = {id: outcome for id, outcome in load(results).items() if id in known}
@@ -92,6 +92,8 @@ def main():
     chosen = [case for case in everything if options.tests in case.id]
     if options.failed:
         chosen = [c for c in chosen if c.id not in outcomes or not report.is_fine(c, outcomes[c.id])]
+        # An interrupted run goes on with what it did not come to.
+        chosen.sort(key=lambda case: case.id in outcomes)
     if not chosen:
         print("conformance: nothing to run")
         return 0
@@ -108,7 +110,7 @@ def main():
 
     target = None if options.no_target else embedded_target
     try:
-        Runner(folder, options.work / "logs", done, target).run(chosen, options.jobs)
+        Runner(folder, options.work / "logs", done, environment, target).run(chosen, options.jobs)
     except KeyboardInterrupt:
         print("conformance: interrupted", file=sys.stderr)
 

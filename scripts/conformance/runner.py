@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import os
 import pathlib
 import re
 import tempfile
@@ -26,8 +25,9 @@ def embedded_target(megabytes):
 class Runner:
     """Runs cases; `done(case, outcome)` is called for each, in no order when there are several jobs."""
 
-    def __init__(self, folder, logs, done, target=embedded_target):
-        self._folder, self._logs, self._done, self._target = folder, pathlib.Path(logs), done, target
+    def __init__(self, folder, logs, done, environment, target=embedded_target):
+        self._folder, self._logs, self._done = folder, pathlib.Path(logs), done
+        self._environment, self._target = environment, target
         self._stop, self._lock = threading.Event(), threading.Lock()
 
     def run(self, cases, jobs=1):
@@ -82,13 +82,8 @@ class Runner:
                 f"--override-ini=faulthandler_timeout={max(0.5, facts.limit - 1)}",
                 *(case.id for case in unit),
             ]
-            environment = {
-                name: value
-                for name, value in os.environ.items()
-                if name not in ("PYTEST_ADDOPTS", "PYTHONPATH")
-            }
             # Temporary files of a test that was killed go with the folder.
-            environment.update(PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", TMPDIR=scratch)
+            environment = {**self._environment, "TMPDIR": scratch}
             ended = isolate.run(
                 command, cwd=self._folder, limit=facts.limit, environment=environment, stop=self._stop
             )
