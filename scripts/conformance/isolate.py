@@ -16,6 +16,9 @@ MARK = "NVME_CONFORMANCE_MARK"
 # What is kept of the output: its beginning and its end, this many bytes each.
 KEEP = 128 << 10
 
+# Seconds after the end of a command until processes it started count as left behind.
+GRACE = 0.5
+
 
 @dataclasses.dataclass
 class Ended:
@@ -66,6 +69,7 @@ def _marked(mark):
 def _name(pid):
     with contextlib.suppress(OSError):
         words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        words[0] = words[0].rpartition(b"/")[2]
         return b" ".join(words).decode(errors="replace").strip()[:80]
     return "?"
 
@@ -112,7 +116,10 @@ def run(command, *, cwd, limit, environment=None, stop=None):
                 process.kill()
                 process.wait()
         seconds = time.monotonic() - begin
-        left = list(_marked(mark))
+        # Helpers that end with whoever started them, as multiprocessing has them, get the time to.
+        until = time.monotonic() + GRACE
+        while (left := list(_marked(mark))) and not timed_out and time.monotonic() < until:
+            time.sleep(0.02)
         names = sorted(_name(pid) for pid in left)
         while left:
             _kill(left)

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import pathlib
 import re
+import sys
 import tempfile
 import threading
 
@@ -104,6 +105,8 @@ class Runner:
         if ended.left_behind:
             left = f"left {len(ended.left_behind)} process(es) behind: {ended.left_behind[0]}"
             outcome.why = "; ".join(filter(None, (outcome.why, shorten(left))))
+        # The report is for others: no paths of this machine in it.
+        outcome.why = outcome.why.replace(f"{self._folder}/", "").replace(f"{sys.prefix}/", "")
         self._logs.mkdir(parents=True, exist_ok=True)
         log = self._logs / (re.sub(r"[^\w.\[\]-]+", "_", outcome.id)[:150] + ".log")
         if outcome.outcome in (PASSED, SKIPPED):
