@@ -13,13 +13,15 @@ export SPDK_NO_PKG_CONFIG := 1
 endif
 
 # Arguments of some verbs.
-TESTS ?= tests/python
+TESTS ?=
 pciaddr ?=
 port ?= 4420
+JOBS ?= 1
+FAILED ?=
 
 .PHONY: help
 help: ## list the verbs
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: vendor venv module ## install what is missing, build everything, make .venv
@@ -56,8 +58,9 @@ demo: module ## hello world and a loaded device, on the embedded target
 target: module ## run the embedded target in the foreground (port=4420)
 	@scripts/with-hugepages 1024 $(python) -m nvme target --port $(port)
 
+# With TESTS it does what pynvme's `make test` does; the log is in test_<pciaddr>.log.
 .PHONY: test
-test: test-rust test-python ## run all tests; Python's alone with TESTS=… and pciaddr=…
+test: $(if $(TESTS),test-scripts,test-rust test-python) ## run all tests, or Python's with TESTS=… pciaddr=…
 
 .PHONY: test-rust
 test-rust: vendor ## run the Rust tests
@@ -65,7 +68,17 @@ test-rust: vendor ## run the Rust tests
 
 .PHONY: test-python
 test-python: module ## run the Python tests (TESTS=tests/python pciaddr=…)
-	@scripts/with-hugepages 1536 $(python) -B -m pytest $(TESTS) --pciaddr=$(pciaddr)
+	@scripts/with-hugepages 1536 $(python) -B -m pytest $(or $(TESTS),tests/python) --pciaddr=$(pciaddr)
+
+.PHONY: test-scripts
+test-scripts: module
+	@pciaddr='$(pciaddr)' scripts/with-hugepages 1536 scripts/run-tests $(TESTS)
+
+.PHONY: conformance
+conformance: module ## run pynvme's own tests, writes docs/conformance.md (TESTS=… JOBS=1 FAILED=1)
+	@scripts/conformance/setup
+	@scripts/with-hugepages 1536 $(python) -B scripts/conformance/run.py \
+	    --tests '$(TESTS)' --jobs $(JOBS) $(if $(FAILED),--failed)
 
 .PHONY: lint
 lint: vendor venv ## check format and style of Rust, Python and the documentation
@@ -77,7 +90,7 @@ lint: vendor venv ## check format and style of Rust, Python and the documentatio
 
 .PHONY: clean
 clean: ## remove what was built, but not SPDK and .venv
-	rm -rf target pynvme/python/nvme/*.so .pytest_cache .ruff_cache
+	rm -rf target pynvme/python/nvme/*.so .pytest_cache tests/.pytest_cache .ruff_cache
 
 .PHONY: distclean
 distclean: clean ## remove SPDK, its source archive and .venv as well

@@ -59,20 +59,18 @@ CONFTEST = """
     @pytest.fixture(scope="function")
     def pcie(pciaddr):
         ret = d.Pcie(pciaddr)
-        ret.mine = None if False else True
         yield ret
         ret.close()
 """
 
 
 def test_a_conftest_with_option_and_fixtures_keeps_its_own(session):
-    conftest = CONFTEST.replace("        ret.mine = None if False else True\n", "")
     test = """
         def test_theirs(pciaddr, pcie, nvme0, nvme0n1):
             assert pciaddr == ""
             assert nvme0.addr == "127.0.0.1"
     """
-    finished = session({"conftest.py": conftest, "test_it.py": test})
+    finished = session({"conftest.py": CONFTEST, "test_it.py": test})
     assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
@@ -86,3 +84,135 @@ def test_two_sessions_at_once(tmp_path):
     for one in both:
         output = one.communicate(timeout=60)[0]
         assert one.returncode == 0, output
+
+
+def test_scripts_are_seeded_timed_and_skipped_when_empty(session):
+    test = """
+        import logging
+        import random
+        import nvme as d
+
+        drawn = random.Random()
+
+        def test_empty(pciaddr):
+            pass
+
+        def test_seeded(caplog, request):
+            caplog.set_level(logging.INFO)
+            said = [r.getMessage() for r in caplog.get_records("setup")]
+            assert len(said) == 1 and said[0].startswith("setup random seed: 0x")
+            drawn.seed(int(said[0].split()[-1], 16))
+            assert random.random() == drawn.random()
+
+        def test_not_empty():
+            first = 1
+            second = 2
+            third = 3
+            pass
+    """
+    finished = session({"test_it.py": test}, "-o", "log_cli=true", "-o", "log_cli_level=INFO", "-rs")
+    assert finished.returncode == 0, finished.stdout
+    assert "2 passed, 1 skipped" in finished.stdout and "empty test function" in finished.stdout
+    assert finished.stdout.count("test duration: ") == 2
+
+
+def test_reports_are_kept_for_fixtures(session):
+    test = """
+        import pytest
+        import nvme
+
+        @pytest.fixture
+        def looker(request):
+            yield
+            print("went:", request.node.rep_setup.passed, request.node.rep_call.failed)
+
+        def test_fails(looker):
+            assert False
+    """
+    assert "went: True True" in session({"test_it.py": test}, "-s").stdout
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("aer", "aer fixture is replaced by admin command nvme0.aer()"),
+        ("tcg", "AttributeError: module 'nvme' has no attribute 'Tcg'"),
+    ],
+)
+def test_fixtures_that_say_no(session, name, said):
+    finished = session({"test_it.py": f"def test_it({name}):\n    print('ran')\n    print('ran')\n"})
+    assert finished.returncode == 1 and said in finished.stdout and "1 error" in finished.stdout
+
+
+def test_projects_of_others_are_left_alone(session):
+    """With a fixture of a name of ours, an empty test, a doctest, and random numbers of their own."""
+    test = """
+        import logging
+        import random
+        import unittest
+        import pytest
+
+        random.seed(5)
+        STATE = random.getstate()
+
+        @pytest.fixture
+        def buf():
+            return "theirs"
+
+        def test_empty():
+            pass
+
+        def test_theirs(buf, request, caplog):
+            assert buf == "theirs"
+            assert random.getstate() == STATE
+            assert not caplog.get_records("setup")
+            assert not hasattr(request.node, "rep_setup")
+
+        class TestOldStyle(unittest.TestCase):
+            def test_empty(self):
+                pass
+
+        def documented():
+            '''
+            >>> 1 + 1
+            2
+            '''
+
+        def test_nothing_was_started():
+            import os
+            children = os.listdir("/proc/self/task")
+            assert open("/proc/self/task/" + children[0] + "/children").read() == ""
+            assert len(children) == 1
+    """
+    finished = session(
+        {"test_it.py": test}, "--doctest-modules", "-o", "log_cli=true", "-o", "log_cli_level=INFO"
+    )
+    assert finished.returncode == 0, finished.stdout
+    assert "5 passed" in finished.stdout and "skipped" not in finished.stdout
+    assert "seed" not in finished.stdout and "duration" not in finished.stdout
+
+
+@pytest.mark.parametrize(
+    "line", ["import nvme", "import nvme as d", "from nvme import Buffer", "from nvme import *"]
+)
+def test_every_way_to_import_counts(session, line):
+    test = f"{line}\n\ndef test_empty():\n    pass\n"
+    assert "1 skipped" in session({"test_it.py": test}).stdout
+
+
+def test_a_script_fixture_of_theirs_is_the_only_one(session):
+    theirs = """
+    @pytest.fixture(autouse=True)
+    def script():
+        print("their script")
+        yield
+    """
+    test = """
+        import nvme
+
+        def test_empty(pcie):
+            pass
+    """
+    finished = session({"conftest.py": CONFTEST + theirs, "test_it.py": test}, "-s", "-o", "log_cli=true")
+    assert finished.returncode == 0 and "1 passed" in finished.stdout, finished.stdout
+    assert finished.stdout.count("their script") == 1 and "test duration" not in finished.stdout

@@ -2,10 +2,18 @@
 
 Without --pciaddr, tests run against the embedded target, which starts with the first test that needs a
 device. A conftest.py with an option --pciaddr and fixtures of its own keeps both: the plugin adds only what
-is missing.
+is missing, and fixtures of the same name win over the ones here.
+
+pytest loads this wherever the module is installed, in projects that have nothing to do with NVMe as well. So
+the two things that act on every test, the fixture `script` and the reports kept on items, leave a test alone
+unless its module imports nvme or it needs the fixture `pciaddr`, on which all fixtures of a device depend.
+Nothing starts before a fixture or a test asks for it.
 """
 
 import contextlib
+import inspect
+import logging
+import time
 
 import pytest
 
@@ -60,6 +68,51 @@ def pytest_unconfigure(config):
     _embedded.stop()
 
 
+def _is_of_nvme(value):
+    """Whether a name in a test's module came from here: the module, or something `from nvme import …` brought."""
+    return value is d or getattr(value, "__module__", None) in ("nvme", "nvme._nvme")
+
+
+def _concerns_us(item):
+    """Whether a test has to do with NVMe; see above."""
+    if "pciaddr" in getattr(item, "fixturenames", ()):
+        return True
+    module = getattr(item, "module", None)
+    return module is not None and any(map(_is_of_nvme, list(vars(module).values())))
+
+
+def _is_empty(function):
+    """A test that was never written: a few lines, the last one of which is `pass`."""
+    try:
+        lines = inspect.getsourcelines(function)[0]
+    except (OSError, TypeError):  # no source to look at
+        return False
+    return len(lines) < 5 and "pass" in lines[-1]
+
+
+@pytest.fixture(autouse=True)
+def script(request):
+    """Around every test: empty ones are skipped, random numbers seeded (the log says how), the time taken."""
+    if not _concerns_us(request.node):
+        yield
+        return
+    if _is_empty(getattr(request, "function", None)):
+        pytest.skip("empty test function")
+    begin = time.time()
+    d.srand(int(begin * 1_000_000) & 0xFFFFFFFF)
+    yield
+    logging.info("test duration: %.3f sec", time.time() - begin)
+
+
+@pytest.hookimpl(tryfirst=True, hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Fixtures find out how their test went: item.rep_setup, item.rep_call, item.rep_teardown."""
+    outcome = yield
+    if _concerns_us(item):
+        report = outcome.get_result()
+        setattr(item, f"rep_{report.when}", report)
+
+
 @pytest.fixture(scope="session")
 def pciaddr(request):
     """The address of the device under test."""
@@ -112,3 +165,15 @@ def buf():
 def verify(nvme0n1):
     """Data verification, switched on; whether it could be."""
     return nvme0n1.verify_enable(True)
+
+
+@pytest.fixture
+def tcg(nvme0):
+    """There is no class Tcg, as in the original: an AttributeError for who asks."""
+    return d.Tcg(nvme0)
+
+
+@pytest.fixture
+def aer():
+    """Gone in the original already; it says what to use."""
+    assert False, "aer fixture is replaced by admin command nvme0.aer()"
