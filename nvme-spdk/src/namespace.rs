@@ -8,6 +8,7 @@ use crate::command::{Command, nvm_opcode};
 use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::identify::{IdentifyNamespace, LbaFormat};
+use crate::lane::Kind;
 use crate::qpair::Qpair;
 use crate::queue::{Completed, Data, Token};
 use crate::status::Status;
@@ -37,6 +38,7 @@ pub struct Namespace {
 pub const MOST_BLOCKS: u32 = 65536;
 
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Namespace {
     pub(crate) fn open(controller: &Controller, nsid: u32) -> Result<Self> {
@@ -116,7 +118,8 @@ impl Namespace {
         blocks: u32,
     ) -> Result<Completed> {
         let command = Command::range(opcode, self.nsid, lba, blocks);
-        let completed = qpair.execute(&command, Some(self.data(buffer, 0, buffer.len(), blocks)?))?;
+        let data = self.data(buffer, 0, buffer.len(), blocks)?;
+        let completed = qpair.lane().execute(Kind::Transfer, &command, Some(data), TRANSFER_TIMEOUT)?;
         match completed.completion.status() {
             Status::SUCCESS => Ok(completed),
             status => Err(Error::Command { what: format!("{name} of {blocks} blocks at LBA {lba}"), status }),
@@ -137,7 +140,7 @@ impl Namespace {
         blocks: u32,
     ) -> Result<Token> {
         let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
-        qpair.submit(&Command::read(self.nsid, lba, blocks), Some(data))
+        self.submit(qpair, &Command::read(self.nsid, lba, blocks), data)
     }
 
     /// Sends a Write without waiting, from a buffer from `offset` on.
@@ -153,7 +156,16 @@ impl Namespace {
         blocks: u32,
     ) -> Result<Token> {
         let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
-        qpair.submit(&Command::write(self.nsid, lba, blocks), Some(data))
+        self.submit(qpair, &Command::write(self.nsid, lba, blocks), data)
+    }
+
+    /// Sends a Read or Write of any form without waiting. What goes through here and the functions above counts
+    /// as traffic in [consoles](crate::rpc); what goes to the queue pair directly does not.
+    ///
+    /// # Errors
+    /// Those of [`Qpair::submit`].
+    pub fn submit(&self, qpair: &Qpair, command: &Command, data: Data) -> Result<Token> {
+        qpair.lane().submit(Kind::Transfer, command, Some(data))
     }
 
     /// The part of a buffer that `blocks` blocks take, checked against the `available` bytes behind `offset`.

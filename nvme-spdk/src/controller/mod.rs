@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{RwLock, RwLockReadGuard};
 
 pub use options::ConnectOptions;
 
@@ -21,12 +21,13 @@ use crate::deadline::{Deadline, bounded, timed_out};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::identify::{IDENTIFY_SIZE, IdentifyController};
-use crate::lane::{Handle, Lane};
+use crate::lane::{Handle, Kind, Lane};
 use crate::log;
 use crate::namespace::Namespace;
 use crate::observer::Scope;
 use crate::qpair::{IoLane, Qpair};
 use crate::queue::{self, Completed, Data, Token};
+use crate::registry::{self, Lanes};
 use crate::transport::Address;
 
 /// The number of entries of the admin queue; one less may be outstanding.
@@ -66,7 +67,7 @@ pub(crate) struct Inner {
     max_io_queues: u16,
     identify: IdentifyController,
     admin: Lane<AdminHandle>,
-    lanes: Mutex<Vec<Arc<IoLane>>>,
+    lanes: Arc<Lanes>,
     /// Held for reading while a queue pair is being created, for writing while the controller is closed.
     creating: RwLock<()>,
 }
@@ -241,7 +242,7 @@ impl Controller {
         data: Option<Data>,
         timeout: Duration,
     ) -> Result<Completed> {
-        self.inner.admin.execute(command, data, timeout).map_err(|e| self.inner.explain(e))
+        self.inner.admin.execute(Kind::Raw, command, data, timeout).map_err(|e| self.inner.explain(e))
     }
 
     /// Sends an admin command without waiting. Its completion comes through [`poll`](Self::poll) and
@@ -250,7 +251,7 @@ impl Controller {
     /// # Errors
     /// [`Error::QueueFull`] when 127 are outstanding, [`Error::Submit`], [`Error::Dead`].
     pub fn submit(&self, command: &Command, data: Option<Data>) -> Result<Token> {
-        self.inner.admin.submit(command, data).map_err(|e| self.inner.explain(e))
+        self.inner.admin.submit(Kind::Raw, command, data).map_err(|e| self.inner.explain(e))
     }
 
     /// Looks for completions once, without waiting; returns how many can be taken.
@@ -402,6 +403,11 @@ impl Inner {
         &self.options
     }
 
+    /// Shows it to consoles, until it is closed.
+    fn list(&self) {
+        registry::add(self.address.traddr(), self.identify.model_number(), self.admin.log(), &self.lanes);
+    }
+
     pub(crate) fn admin(&self) -> &Lane<AdminHandle> {
         &self.admin
     }
@@ -439,6 +445,7 @@ impl Inner {
         let lanes = std::mem::take(&mut *self.lanes.lock());
         if lanes.iter().all(|lane| lane.free(WORKER_PATIENCE)) {
             self.admin.free(WORKER_PATIENCE);
+            registry::remove(&self.lanes);
         } else {
             tracing::error!("{} stays open: a worker does not let go of its queue pair", self.address);
             *self.lanes.lock() = lanes;
@@ -467,6 +474,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Queue pairs hold the controller, so none is left; the admin handle closes it.
         self.close();
+        registry::remove(&self.lanes);
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner};
 use crate::cmdlog::CmdLog;
@@ -140,11 +140,12 @@ pub(crate) fn open(
         max_io_queues: u16::try_from(granted).unwrap_or(u16::MAX),
         identify: IdentifyController::from_bytes(&[0; 4096]),
         admin,
-        lanes: Mutex::default(),
+        lanes: Arc::default(),
         creating: RwLock::new(()),
     };
     if !discovery {
         inner = read_facts(inner, deadline)?;
+        inner.list();
     }
     Ok(Controller { inner: Arc::new(inner) })
 }
