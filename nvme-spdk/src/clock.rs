@@ -1,7 +1,10 @@
 //! Time in ticks of the processor's counter: what is stamped on every command costs a few nanoseconds.
 
+use std::fmt;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Local};
 
 /// A moment, in ticks of the time stamp counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -87,6 +90,11 @@ impl Ticks {
             rate.anchor_time - duration(rate.anchor.since(self))
         }
     }
+}
+
+/// A moment in local time, as it stands in every log: `2020-06-07 22:57:10.123456`.
+pub fn local_time(moment: SystemTime) -> impl fmt::Display {
+    DateTime::<Local>::from(moment).format("%Y-%m-%d %H:%M:%S%.6f")
 }
 
 /// Ticks in a second.

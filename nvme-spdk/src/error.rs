@@ -229,6 +229,17 @@ pub enum Error {
         remedy: String,
     },
 
+    /// The JSON-RPC server for consoles did not start.
+    #[error("rpc fail to get the sock {path}: {why}; {remedy}")]
+    Rpc {
+        /// Where it was to listen.
+        path: String,
+        /// What happened.
+        why: String,
+        /// The way out.
+        remedy: &'static str,
+    },
+
     /// The wait was ended from outside, for example by Ctrl-C.
     #[error("{what} was interrupted")]
     Interrupted {

@@ -37,6 +37,15 @@ pub(crate) trait Handle: Send {
     }
 }
 
+/// What a command counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Anything; not counted.
+    Raw,
+    /// A read or write of a namespace: it counts as traffic of the queue.
+    Transfer,
+}
+
 /// The handle and what is in flight on it. The handle is dropped first: that calls back into the queue.
 pub(crate) struct Link<H> {
     pub handle: H,
@@ -146,14 +155,19 @@ impl<H: Handle> Lane<H> {
         Error::QpairDead { qid: self.qid, state: "deleted" }
     }
 
-    pub(crate) fn submit(&self, command: &Command, data: Option<Data>) -> Result<Token> {
-        self.send(command, data, false)
+    pub(crate) fn submit(&self, kind: Kind, command: &Command, data: Option<Data>) -> Result<Token> {
+        self.send(kind, command, data, false)
     }
 
-    fn send(&self, command: &Command, data: Option<Data>, awaited: bool) -> Result<Token> {
+    fn send(&self, kind: Kind, command: &Command, data: Option<Data>, awaited: bool) -> Result<Token> {
         let link = self.lock()?;
         let _scope = H::scope(&self.log);
-        link.send(command, data, awaited)
+        let bytes = data.as_ref().map_or(0, Data::len);
+        let token = link.send(command, data, awaited)?;
+        if kind == Kind::Transfer {
+            self.log.traffic().count(bytes as u64);
+        }
+        Ok(token)
     }
 
     /// Looks for completions once. How many wait to be taken; an error only when nothing waits and nothing
@@ -197,11 +211,12 @@ impl<H: Handle> Lane<H> {
     /// the controller, and its completion is dropped when it comes.
     pub(crate) fn execute(
         &self,
+        kind: Kind,
         command: &Command,
         data: Option<Data>,
         timeout: Duration,
     ) -> Result<Completed> {
-        let token = self.send(command, data, true)?;
+        let token = self.send(kind, command, data, true)?;
         let what =
             || format!("{} (opcode {:#04x}) on queue {}", self.name_of(command), command.opcode, self.qid);
         let answer = wait::until(what, timeout, || {

@@ -62,12 +62,17 @@ mod pattern;
 mod pci;
 mod qpair;
 mod queue;
+mod registry;
+pub mod rpc;
+mod signals;
 mod status;
 mod target;
+mod traffic;
 mod transport;
 mod wait;
 
 pub use buffer::{DmaBuf, SLACK};
+pub use clock::local_time;
 pub use cmdlog::{CAPACITY as CMDLOG_CAPACITY, CmdLog, Entry as CmdLogEntry};
 pub use command::{Command, Completion, admin_opcode, nvm_opcode};
 pub use controller::{ADMIN_QUEUE_SIZE, ConnectOptions, Controller};

@@ -13,6 +13,7 @@ use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::identify::{IdentifyNamespace, LbaFormat};
 use crate::integrity::{Attachment, Table, skip_tokens, stamp};
+use crate::lane::Kind;
 use crate::qpair::Qpair;
 use crate::queue::{Completed, Data, Token};
 use crate::status::Status;
@@ -63,6 +64,7 @@ impl Geometry {
 pub const MOST_BLOCKS: u32 = 65536;
 
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Namespace {
     pub(crate) fn open(controller: &Controller, nsid: u32) -> Result<Self> {
@@ -235,7 +237,7 @@ impl Namespace {
         if opcode == nvm_opcode::WRITE && self.is_tracked() {
             self.stamp(&data, lba, blocks);
         }
-        let completed = qpair.execute(&command, Some(data))?;
+        let completed = qpair.lane().execute(Kind::Transfer, &command, Some(data), TRANSFER_TIMEOUT)?;
         match completed.completion.status() {
             Status::SUCCESS => Ok(completed),
             status => Err(Error::Command { what: format!("{name} of {blocks} blocks at LBA {lba}"), status }),
@@ -256,7 +258,7 @@ impl Namespace {
         blocks: u32,
     ) -> Result<Token> {
         let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
-        qpair.submit(&Command::read(self.nsid, lba, blocks), Some(data))
+        self.submit(qpair, &Command::read(self.nsid, lba, blocks), data)
     }
 
     /// Sends a Write without waiting, from a buffer from `offset` on, [stamped](Self::stamp) as with
@@ -276,7 +278,16 @@ impl Namespace {
         if self.is_tracked() {
             self.stamp(&data, lba, blocks);
         }
-        qpair.submit(&Command::write(self.nsid, lba, blocks), Some(data))
+        self.submit(qpair, &Command::write(self.nsid, lba, blocks), data)
+    }
+
+    /// Sends a Read or Write of any form without waiting. What goes through here and the functions above counts
+    /// as traffic in [consoles](crate::rpc); what goes to the queue pair directly does not.
+    ///
+    /// # Errors
+    /// Those of [`Qpair::submit`].
+    pub fn submit(&self, qpair: &Qpair, command: &Command, data: Data) -> Result<Token> {
+        qpair.lane().submit(Kind::Transfer, command, Some(data))
     }
 
     /// The part of a buffer that `blocks` blocks take, checked against the `available` bytes behind `offset`.

@@ -11,7 +11,7 @@ use crate::command::Command;
 use crate::controller::{Inner, open};
 use crate::deadline::{Deadline, bounded, on_helper, timed_out};
 use crate::error::{Error, Result};
-use crate::lane::{Handle, Lane, Link};
+use crate::lane::{Handle, Kind, Lane, Link};
 use crate::observer::{self, Scope};
 use crate::queue::{self, Completed, Data, Queue, Token};
 use crate::transport::Address;
@@ -159,7 +159,7 @@ impl Qpair {
         data: Option<Data>,
         timeout: Duration,
     ) -> Result<Completed> {
-        self.lane.execute(command, data, timeout)
+        self.lane.execute(Kind::Raw, command, data, timeout)
     }
 
     /// Sends a command without waiting. It is on its way with the next [`poll`](Self::poll) at the latest,
@@ -168,7 +168,7 @@ impl Qpair {
     /// # Errors
     /// [`Error::QueueFull`] when `depth - 1` are outstanding, [`Error::Submit`], [`Error::QpairDead`].
     pub fn submit(&self, command: &Command, data: Option<Data>) -> Result<Token> {
-        self.lane.submit(command, data)
+        self.lane.submit(Kind::Raw, command, data)
     }
 
     /// Looks for completions once, without waiting; returns how many can be taken.

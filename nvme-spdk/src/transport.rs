@@ -56,6 +56,14 @@ impl Address {
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
         Address::Tcp { host: host.into(), port }
     }
+
+    /// The transport address alone (TRADDR): the host without its port, or the PCI function.
+    pub fn traddr(&self) -> String {
+        match self {
+            Address::Tcp { host, .. } => host.clone(),
+            Address::Pcie(function) => function.to_string(),
+        }
+    }
 }
 
 /// The longest host name of the domain name system.

@@ -39,6 +39,7 @@ impl Buffer {
     #[new]
     #[pyo3(signature = (size=Int(4096), name="buffer".to_owned(), pvalue=Int(0), ptype=Int(PATTERN_BITS)))]
     fn new(size: Int<i64>, name: String, pvalue: Int<u32>, ptype: Int<u32>) -> PyResult<Self> {
+        crate::rpc::serve()?;
         let Int(size) = size;
         ensure(size > 0, format!("{size} is not valid size"))?;
         let size = usize::try_from(size)?;

@@ -13,6 +13,7 @@ mod log;
 mod namespace;
 mod pcie;
 mod qpair;
+mod rpc;
 mod subsystem;
 mod target;
 mod wait;
@@ -38,6 +39,7 @@ fn _nvme(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pcie::set_default_address, module)?)?;
     module.add_function(wrap_pyfunction!(transport_available, module)?)?;
     module.add_function(wrap_pyfunction!(environment, module)?)?;
+    module.add_function(wrap_pyfunction!(rpc::serve, module)?)?;
     module.add("spdk_version", nvme_spdk::spdk_version())?;
     Ok(())
 }
@@ -60,6 +62,7 @@ fn environment(
     megabytes: Option<u32>,
 ) -> PyResult<Bound<'_, PyAny>> {
     use nvme_spdk::{Env, EnvOptions, Memory};
+    rpc::serve()?;
     let memory = match (hugepages, megabytes) {
         (None, None) => None,
         (Some(true), _) => Some(Memory::Hugepages),

@@ -3,8 +3,7 @@
 
 use std::fmt::{Debug, Write};
 
-use chrono::{DateTime, Local};
-use nvme_spdk::{CMDLOG_CAPACITY, CmdLog};
+use nvme_spdk::{CMDLOG_CAPACITY, CmdLog, local_time};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tracing::field::{Field, Visit};
@@ -82,24 +81,8 @@ impl Visit for Line {
 
 /// The newest commands of a queue, newest first, in the lines of the original.
 pub(crate) fn print_cmdlog(address: &str, log: &CmdLog, count: usize) {
-    let count = if count == 0 { CMDLOG_CAPACITY } else { count };
-    let entries = log.newest(count);
-    let (qid, total) = (log.qid(), log.total());
-    notice(&format!(
-        "dump ctrlr {address}, qpair {qid}, from {} to {total}, count {}",
-        total - entries.len() as u64,
-        entries.len()
-    ));
-    for (index, entry) in entries.iter().enumerate() {
-        let submitted = entry.submitted;
-        notice(&format!("index {index}, {}", local_time(submitted)));
-        notice(&entry.describe_command(qid));
-        if let Some((completion, latency)) = entry.completed {
-            notice(&format!("index {index}, {}", local_time(submitted + latency)));
-            notice(&completion.to_string());
-        } else {
-            notice("not completed");
-        }
+    for line in log.dump(address, count) {
+        notice(&line);
     }
 }
 
@@ -117,7 +100,7 @@ pub(crate) fn cmdlog_entries<'py>(
         dict.set_item("command", entry.describe_command(log.qid()))?;
         dict.set_item("sqe", entry.command.dwords())?;
         let (completion, latency) = entry.completed.unzip();
-        dict.set_item("completion", completion.map(|completion| completion.to_string()))?;
+        dict.set_item("completion", entry.describe_completion(log.qid()))?;
         dict.set_item("cqe", completion.map(|completion| completion.dwords()))?;
         dict.set_item("latency_us", latency.map(|latency| latency.as_nanos() as f64 / 1000.0))?;
         list.append(dict)?;
@@ -127,8 +110,4 @@ pub(crate) fn cmdlog_entries<'py>(
 
 pub(crate) fn notice(text: &str) {
     eprintln!("[{}] NOTICE cmdlog: {text}", local_time(std::time::SystemTime::now()));
-}
-
-fn local_time(moment: std::time::SystemTime) -> impl std::fmt::Display {
-    DateTime::<Local>::from(moment).format("%Y-%m-%d %H:%M:%S%.6f")
 }

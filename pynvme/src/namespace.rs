@@ -593,7 +593,12 @@ impl Namespace {
         {
             self.inner.stamp(data, command.slba(), blocks);
         }
-        self.submit(qpair, command, data.map(Some), cb)
+        if !matches!(command.opcode, nvm_opcode::READ | nvm_opcode::WRITE) {
+            return self.submit(qpair, command, data.map(Some), cb);
+        }
+        let send = |qpair: &nvme_spdk::Qpair| self.inner.submit(qpair, command, data?);
+        qpair.get().submit(cb, "read write commands:", send)?;
+        Ok(qpair)
     }
 
     fn submit<'py>(
@@ -603,11 +608,7 @@ impl Namespace {
         data: Result<Option<Data>, Error>,
         cb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Qpair>> {
-        let kind = match command.opcode {
-            nvm_opcode::READ | nvm_opcode::WRITE => "read write commands:",
-            _ => "io commands,",
-        };
-        qpair.get().submit(command, data, cb, kind)?;
+        qpair.get().submit(cb, "io commands,", |qpair| qpair.submit(command, data?))?;
         Ok(qpair)
     }
 }

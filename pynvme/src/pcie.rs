@@ -162,6 +162,7 @@ fn no_slot(what: &str) -> PyErr {
 }
 
 fn connect(py: Python<'_>, addr: String, port: u16, nqn: Option<String>, timeout: f64) -> PyResult<Pcie> {
+    crate::rpc::serve()?;
     let text = if addr.is_empty() { default_address(py)? } else { addr };
     let mut address: Address =
         text.parse().map_err(|e: nvme_spdk::AddressError| errors::enumerate(e.of(&text)))?;
@@ -180,11 +181,7 @@ fn connect(py: Python<'_>, addr: String, port: u16, nqn: Option<String>, timeout
     }
     let controller = py.detach(|| Controller::connect(&address, options)).map_err(errors::enumerate)?;
     // As the original has it: the host alone.
-    let text = match address {
-        Address::Tcp { host, .. } => host,
-        pcie @ Address::Pcie(_) => pcie.to_string(),
-    };
-    Ok(Pcie { text, admin: Arc::new(Admin::new(controller)) })
+    Ok(Pcie { text: address.traddr(), admin: Arc::new(Admin::new(controller)) })
 }
 
 fn default_address(py: Python<'_>) -> PyResult<String> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nvme_spdk::{Command, Completed, Data, Error};
+use nvme_spdk::{Completed, Error, Token};
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -148,14 +148,12 @@ impl Qpair {
 impl Qpair {
     pub(crate) fn submit(
         &self,
-        command: &Command,
-        data: Result<Option<Data>, Error>,
         cb: Option<Bound<'_, PyAny>>,
         kind: &'static str,
+        send: impl FnOnce(&nvme_spdk::Qpair) -> Result<Token, Error>,
     ) -> PyResult<()> {
         let callback = callback::check(cb)?;
-        let token =
-            data.and_then(|data| self.inner.submit(command, data)).map_err(errors::submission(kind))?;
+        let token = send(&self.inner).map_err(errors::submission(kind))?;
         self.callbacks.keep(token, callback);
         Ok(())
     }

@@ -97,7 +97,7 @@ def test_queue_overflow(nvme0, nvme0n1, buf):
     qpair = d.Qpair(nvme0, 4)
     for lba in range(3):
         nvme0n1.read(qpair, buf, lba)
-    with pytest.raises(AssertionError, match="error in submitting read write commands, -22"):
+    with pytest.raises(AssertionError, match="error in submitting read write commands: -22"):
         nvme0n1.read(qpair, buf, 3)
     qpair.waitdone(3)
     qpair.delete()

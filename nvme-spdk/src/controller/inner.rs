@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::ConnectOptions;
 use crate::cmdlog::CmdLog;
@@ -21,6 +21,7 @@ use crate::log;
 use crate::observer::Scope;
 use crate::qpair::IoLane;
 use crate::queue;
+use crate::registry::{self, Lanes};
 use crate::transport::Address;
 
 pub(crate) struct Inner {
@@ -29,7 +30,7 @@ pub(crate) struct Inner {
     options: ConnectOptions,
     facts: RwLock<Arc<Facts>>,
     admin: Lane<AdminHandle>,
-    lanes: Mutex<Vec<Arc<IoLane>>>,
+    lanes: Arc<Lanes>,
     /// Held for reading while a queue pair is being created, for writing while the controller is closed or reset.
     creating: RwLock<()>,
     closed: AtomicBool,
@@ -134,12 +135,18 @@ impl Inner {
             options,
             facts: RwLock::new(Arc::new(facts)),
             admin,
-            lanes: Mutex::default(),
+            lanes: Arc::default(),
             creating: RwLock::new(()),
             closed: AtomicBool::new(false),
             tables,
             command_timeout,
         }
+    }
+
+    /// Shows it to consoles, until it is closed.
+    pub(super) fn list(&self) {
+        let model = self.facts().identify.model_number();
+        registry::add(self.address.traddr(), model, self.admin.log(), &self.lanes);
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -201,8 +208,9 @@ impl Inner {
 
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        if let Err(why) = self.disconnect().map(drop) {
-            tracing::error!("{} stays open: {why}", self.address);
+        match self.disconnect() {
+            Ok(_guard) => registry::remove(&self.lanes),
+            Err(why) => tracing::error!("{} stays open: {why}", self.address),
         }
     }
 
@@ -258,5 +266,6 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Queue pairs hold the controller, so none is left; the admin handle closes it.
         self.close();
+        registry::remove(&self.lanes);
     }
 }

@@ -19,6 +19,7 @@ use crate::deadline::{Deadline, bounded, timed_out};
 use crate::error::{Error, Result};
 use crate::identify::{IDENTIFY_SIZE, IdentifyController};
 use crate::integrity::Tables;
+use crate::lane::Kind;
 use crate::namespace::Namespace;
 use crate::observer::Scope;
 use crate::qpair::Qpair;
@@ -159,7 +160,7 @@ impl Controller {
         data: Option<Data>,
         timeout: Duration,
     ) -> Result<Completed> {
-        self.inner.admin().execute(command, data, timeout).map_err(|e| self.inner.explain(e))
+        self.inner.admin().execute(Kind::Raw, command, data, timeout).map_err(|e| self.inner.explain(e))
     }
 
     /// Sends an admin command without waiting. Its completion comes through [`poll`](Self::poll) and
@@ -168,7 +169,7 @@ impl Controller {
     /// # Errors
     /// [`Error::QueueFull`] when 127 are outstanding, [`Error::Submit`], [`Error::Dead`].
     pub fn submit(&self, command: &Command, data: Option<Data>) -> Result<Token> {
-        self.inner.admin().submit(command, data).map_err(|e| self.inner.explain(e))
+        self.inner.admin().submit(Kind::Raw, command, data).map_err(|e| self.inner.explain(e))
     }
 
     /// Looks for completions once, without waiting; returns how many can be taken.

@@ -152,6 +152,7 @@ pub(crate) fn open(
         Arc::new(Inner::new(env, address.clone(), options.clone(), facts, admin, tables, command_timeout));
     if subnqn != DISCOVERY_NQN {
         read_facts(&inner, deadline)?;
+        inner.list();
     }
     Ok(Controller { inner })
 }

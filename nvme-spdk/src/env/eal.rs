@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::fs;
 use std::thread;
 
-use crate::cpu;
+use crate::{cpu, signals};
 
 /// An address range that AddressSanitizer and the usual places of shared libraries leave free.
 const BASE_ADDRESS: &str = "--base-virtaddr=0x200000000000";
@@ -17,7 +17,7 @@ const BASE_ADDRESS: &str = "--base-virtaddr=0x200000000000";
 pub(super) fn start(hugepages: bool, megabytes: u32, pci: bool) -> Result<(), String> {
     let arguments = arguments(hugepages, megabytes, pci)?;
     let starter = thread::Builder::new().name("dpdk-start".to_owned()).spawn(move || {
-        block_signals();
+        signals::block();
         run(&arguments, !hugepages)
     });
     starter
@@ -71,15 +71,6 @@ fn run(arguments: &[CString], legacy_memory: bool) -> Result<(), String> {
     let lines: Vec<&str> =
         said.lines().map(|line| line.trim_start_matches("EAL: ")).filter(|l| !l.is_empty()).collect();
     if lines.is_empty() { Err(format!("DPDK returned {rc}")) } else { Err(lines.join("; ")) }
-}
-
-fn block_signals() {
-    // SAFETY: a zeroed sigset_t is valid to fill, and the mask of this thread only is changed.
-    unsafe {
-        let mut all: libc::sigset_t = std::mem::zeroed();
-        libc::sigfillset(&mut all);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
-    }
 }
 
 /// Without an IOMMU devices address physical memory.

@@ -112,7 +112,7 @@ impl Engine {
 
             let mut worked = false;
             while !finishing && in_flight < self.in_flight && sent < self.limit && pace.is_due(now) {
-                self.send(link)?;
+                self.send(link, lane)?;
                 sent += 1;
                 in_flight += 1;
                 worked = true;
@@ -150,7 +150,7 @@ impl Engine {
     }
 
     #[inline]
-    fn send(&mut self, link: &Link<IoHandle>) -> Result<(), Failure> {
+    fn send(&mut self, link: &Link<IoHandle>, lane: &IoLane) -> Result<(), Failure> {
         let io = self.generator.next();
         // There is one: fewer commands are in flight than the queue has slots.
         let slot = link.queue.next_index().ok_or(Failure::Disconnected)?;
@@ -168,7 +168,10 @@ impl Engine {
         };
         // SAFETY: the worker holds the buffers until its queue pair is freed.
         match unsafe { link.send_unowned(&command, address, len) } {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                lane.log().traffic().count(u64::from(len));
+                Ok(())
+            }
             Err(Error::QpairDead { .. }) => Err(Failure::Disconnected),
             Err(why) => {
                 tracing::error!("a worker cannot send: {why}");

@@ -30,6 +30,7 @@ import sys
 import time
 import warnings
 
+from . import _nvme
 from ._nvme import (
     Buffer,
     Controller,
@@ -68,5 +69,6 @@ def srand(seed):
     seed : int
         The same seed gives the same commands in the same workers.
     """
+    _nvme.serve()
     logging.info("setup random seed: 0x%x", seed)
     random.seed(seed)

@@ -4,13 +4,16 @@
 //! guarded by a version that is odd while it is written; a reader that meets one simply tries again or
 //! leaves it out. The writer never waits.
 
+mod text;
+
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{Ticks, duration};
 use crate::command::{Command, Completion};
-use crate::names;
+use crate::traffic::Traffic;
 
 /// How many commands a queue remembers.
 pub const CAPACITY: usize = 2050;
@@ -31,8 +34,12 @@ pub struct Entry {
 /// The log of one queue pair.
 pub struct CmdLog {
     qid: u16,
+    handle: u64,
     /// How many commands were recorded so far.
     next: AtomicU64,
+    /// How many of them completed.
+    completed: AtomicU64,
+    traffic: Arc<Traffic>,
     ring: Box<[Slot]>,
 }
 
@@ -50,12 +57,45 @@ struct Slot {
 
 impl CmdLog {
     pub(crate) fn new(qid: u16) -> Self {
-        CmdLog { qid, next: AtomicU64::new(0), ring: (0..CAPACITY).map(|_| Slot::default()).collect() }
+        static HANDLES: AtomicU64 = AtomicU64::new(1);
+        CmdLog {
+            qid,
+            handle: HANDLES.fetch_add(1, Ordering::Relaxed),
+            next: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
+            traffic: Traffic::begin(),
+            ring: (0..CAPACITY).map(|_| Slot::default()).collect(),
+        }
     }
 
     /// The identifier of the queue, 0 for the admin queue.
     pub fn qid(&self) -> u16 {
         self.qid
+    }
+
+    /// A number above 0 that no other queue of this process has or had.
+    pub fn handle(&self) -> u64 {
+        self.handle
+    }
+
+    /// How many commands are with the controller.
+    pub fn outstanding(&self) -> u64 {
+        let mut completed = self.completed.load(Ordering::Acquire);
+        for _ in 0..8 {
+            let total = self.total();
+            let again = self.completed.load(Ordering::Acquire);
+            if again == completed {
+                return total.saturating_sub(completed);
+            }
+            completed = again;
+        }
+        // Busy: this may be off by what completed in the last nanoseconds.
+        self.total().saturating_sub(completed)
+    }
+
+    /// Where reads and writes of this queue are counted, by its driver, when they are sent.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// How many commands the queue has sent since it exists.
@@ -83,6 +123,8 @@ impl CmdLog {
     /// Notes the completion of the command with that sequence number, unless it was overwritten since.
     #[inline]
     pub(crate) fn complete(&self, sequence: u64, completion: &Completion, latency: u64) {
+        // One writer: no need to lock the bus for an addition.
+        self.completed.store(self.completed.load(Ordering::Relaxed) + 1, Ordering::Release);
         let slot = self.slot(sequence);
         if slot.sequence.load(Ordering::Relaxed) != sequence {
             return;
@@ -164,39 +206,13 @@ impl fmt::Debug for CmdLog {
     }
 }
 
-impl Entry {
-    /// The command in one line, as test logs show it: `READ sqid:1 cid:3 nsid:1 lba:11 len:1`.
-    pub fn describe_command(&self, qid: u16) -> String {
-        let command = &self.command;
-        let head = format!("sqid:{qid} cid:{} nsid:{}", command.cid, command.nsid);
-        if qid == 0 {
-            return format!(
-                "{} ({:02x}) {head} cdw10:{:08x} cdw11:{:08x}",
-                names::admin_command(command.opcode).to_uppercase(),
-                command.opcode,
-                command.cdw10,
-                command.cdw11
-            );
-        }
-        let name = names::io_command(command.opcode).to_uppercase();
-        match command.opcode {
-            0x01 | 0x02 | 0x04 | 0x05 => {
-                format!("{name} {head} lba:{} len:{}", command.slba(), command.nlb())
-            }
-            0x00 | 0x09 => format!("{name} {head}"),
-            opcode => format!("{name} ({opcode:02x}) {head}"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
     use std::thread;
+    use std::time::Instant;
 
     use super::*;
-    use crate::status::Status;
 
     fn completion(cid: u16) -> Completion {
         Completion { cid, status_and_phase: 1, ..Default::default() }
@@ -216,6 +232,7 @@ mod tests {
         assert_eq!(entries[0].completed, None);
         assert_eq!(entries[1].completed.unwrap().0.cid, 8);
         assert_eq!(log.last_completed().unwrap().command.slba(), 8);
+        assert_eq!((log.total(), log.outstanding()), (10, 1));
     }
 
     #[test]
@@ -230,6 +247,8 @@ mod tests {
         assert_eq!(entries.len(), CAPACITY);
         assert_eq!(entries.last().unwrap().command.slba(), 1);
         assert!(entries.iter().all(|entry| entry.completed.is_none()));
+        assert_eq!(log.outstanding(), CAPACITY as u64);
+        assert_ne!(log.handle(), CmdLog::new(1).handle());
     }
 
     #[test]
@@ -243,21 +262,12 @@ mod tests {
     #[test]
     fn readers_never_see_half_an_entry() {
         let log = Arc::new(CmdLog::new(1));
-        // The writer goes on until the reader has had its turns, on a busy machine, too.
-        let enough = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::new(AtomicU64::new(0));
         let reader = thread::spawn({
-            let (log, enough) = (Arc::clone(&log), Arc::clone(&enough));
+            let (log, stop, seen) = (Arc::clone(&log), Arc::clone(&stop), Arc::clone(&seen));
             move || {
-                // However it ends, the writer must not go on for ever.
-                struct Enough(Arc<AtomicBool>);
-                impl Drop for Enough {
-                    fn drop(&mut self) {
-                        self.0.store(true, Ordering::Relaxed);
-                    }
-                }
-                let _enough = Enough(enough);
-                let mut seen = 0_u64;
-                while seen < if cfg!(miri) { 200 } else { 100_000 } {
+                while !stop.load(Ordering::Relaxed) {
                     for entry in log.newest(64) {
                         // The writer keeps these equal; a torn entry would not.
                         assert_eq!(entry.command.slba(), u64::from(entry.command.nsid));
@@ -265,34 +275,24 @@ mod tests {
                         if let Some((completion, _)) = entry.completed {
                             assert_eq!(u64::from(completion.cdw0), entry.sequence);
                         }
-                        seen += 1;
+                        seen.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             }
         });
+        // On a busy machine the reader may begin late.
+        let (rounds, enough) = if cfg!(miri) { (200, 0) } else { (300_000, 10_000) };
+        let begin = Instant::now();
         for sequence in 0.. {
-            if enough.load(Ordering::Relaxed) {
-                break;
-            }
             log.record(&Command::read(sequence, u64::from(sequence), 1), Ticks(0));
             log.complete(u64::from(sequence), &Completion { cdw0: sequence, ..Default::default() }, 5);
+            let done = sequence >= rounds && seen.load(Ordering::Relaxed) >= enough;
+            if done || reader.is_finished() || begin.elapsed() > Duration::from_secs(20) {
+                break;
+            }
         }
+        stop.store(true, Ordering::Relaxed);
         reader.join().unwrap();
-    }
-
-    #[test]
-    fn lines_as_in_the_original() {
-        let log = CmdLog::new(1);
-        let line = |command: Command, qid| {
-            log.record(&command, Ticks(0));
-            log.newest(1)[0].describe_command(qid)
-        };
-        let mut identify = Command::identify(1, 0);
-        identify.cid = 27;
-        assert_eq!(line(identify, 0), "IDENTIFY (06) sqid:0 cid:27 nsid:0 cdw10:00000001 cdw11:00000000");
-        assert_eq!(line(Command::read(1, 11, 1), 1), "READ sqid:1 cid:0 nsid:1 lba:11 len:1");
-        assert_eq!(line(Command::flush(1), 1), "FLUSH sqid:1 cid:0 nsid:1");
-        assert_eq!(line(Command::range(0x08, 1, 0, 1), 1), "WRITE ZEROES (08) sqid:1 cid:0 nsid:1");
-        assert_eq!(Status::SUCCESS.to_string(), "SUCCESS (00/00)");
+        assert!(seen.load(Ordering::Relaxed) >= enough);
     }
 }

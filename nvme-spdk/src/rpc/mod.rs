@@ -1,0 +1,117 @@
+//! A JSON-RPC server on a Unix socket: consoles and editors see the queues of this process and what goes on in
+//! them, without disturbing it.
+//!
+//! ```no_run
+//! use nvme_spdk::rpc;
+//!
+//! let server = rpc::Server::start(rpc::default_path().expect("not switched off"))?;
+//! println!("listening at {}", server.path().display());
+//! # Ok::<(), nvme_spdk::Error>(())
+//! ```
+//!
+//! | method | parameters | result |
+//! |---|---|---|
+//! | `list_all_qpair` | none | an array of `{"ctrlr", "qid", "outstanding", "qpair", "model"}`; `qid` is one higher than the queue's |
+//! | `get_iostat` | none | `[bytes, commands]` of reads and writes since the previous call |
+//! | `get_cmdlog` | `[qpair]` | an array of texts, two per command, the newest of at most 128 commands first |
+//!
+//! Requests follow each other without framing: each is complete when its JSON value is. Every answer is one line,
+//! sent at once, and shorter than 64 KiB.
+
+mod methods;
+mod protocol;
+mod serve;
+mod socket;
+
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use crate::error::{Error, Result};
+use crate::signals;
+use socket::Place;
+
+/// Where consoles look.
+pub const DEFAULT_PATH: &str = "/var/tmp/pynvme.sock";
+
+/// The path to serve at: [`DEFAULT_PATH`], or what the environment variable `NVME_RPC_SOCKET` says; `None` if
+/// that is set and empty.
+pub fn default_path() -> Option<PathBuf> {
+    match std::env::var_os("NVME_RPC_SOCKET") {
+        None => Some(PathBuf::from(DEFAULT_PATH)),
+        Some(path) if path.is_empty() => None,
+        Some(path) => Some(PathBuf::from(path)),
+    }
+}
+
+/// A running server. Dropping it ends it and removes the socket; a fork of the process leaves it alone.
+#[derive(Debug)]
+pub struct Server {
+    parts: Option<Parts>,
+    pid: u32,
+    path: PathBuf,
+}
+
+#[derive(Debug)]
+struct Parts {
+    thread: JoinHandle<()>,
+    /// The thread ends when this is closed.
+    life: UnixStream,
+    place: Place,
+}
+
+impl Server {
+    /// Serves at a path, until it is dropped. Only the owner of the socket can connect: the user who runs this
+    /// process, or under sudo the one who called it.
+    ///
+    /// A socket that a dead process has left is replaced; `<path>.lock` tells whether its process lives.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`] when another process serves there, or nothing can be created there.
+    pub fn start(path: impl AsRef<Path>) -> Result<Server> {
+        let path = path.as_ref();
+        let failed = |(why, remedy): (String, &'static str)| Error::Rpc {
+            path: path.display().to_string(),
+            why,
+            remedy,
+        };
+        let (place, listener) = Place::take(path).map_err(failed)?;
+        let start = || {
+            let (life, ended) = UnixStream::pair()?;
+            let thread = thread::Builder::new().name("nvme-rpc".to_owned()).spawn(move || {
+                signals::block();
+                serve::run(&listener, &ended);
+            })?;
+            Ok((life, thread))
+        };
+        let (life, thread) = start().map_err(|e: std::io::Error| {
+            failed((e.to_string(), "raise the limits on threads and open files"))
+        })?;
+        let parts = Some(Parts { thread, life, place });
+        Ok(Server { parts, pid: std::process::id(), path: path.to_owned() })
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(parts) = self.parts.take() else { return };
+        if self.pid != std::process::id() {
+            // A fork: the thread did not come along, and the files are the parent's.
+            std::mem::forget(parts);
+            return;
+        }
+        let Parts { thread, life, place } = parts;
+        // Consoles that find the socket find somebody who answers.
+        drop(place);
+        // A fork may have a copy, so closing alone might not be noticed.
+        let _ = life.shutdown(Shutdown::Both);
+        // It does not panic; if it did, there is nobody to tell.
+        let _ = thread.join();
+    }
+}
