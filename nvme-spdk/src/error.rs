@@ -194,6 +194,17 @@ pub enum Error {
         available: u64,
     },
 
+    /// Data that a controller cannot be pointed to.
+    #[error(
+        "a controller cannot be pointed to these {bytes} bytes: {why}; use another offset or a shorter transfer"
+    )]
+    DataPointer {
+        /// How many.
+        bytes: usize,
+        /// What is wrong with them.
+        why: String,
+    },
+
     /// An argument outside its range.
     #[error("{0}")]
     InvalidArgument(String),

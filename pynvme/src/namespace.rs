@@ -596,8 +596,8 @@ impl Namespace {
         if !matches!(command.opcode, nvm_opcode::READ | nvm_opcode::WRITE) {
             return self.submit(qpair, command, data.map(Some), cb);
         }
-        let send = |qpair: &nvme_spdk::Qpair| self.inner.submit(qpair, command, data?);
-        qpair.get().submit(cb, "read write commands:", send)?;
+        let send = |qpair: &nvme_spdk::Qpair| self.inner.submit(qpair, command, data?.within_prp_list()?);
+        qpair.get().submit(qpair.py(), cb, "read write commands:", send)?;
         Ok(qpair)
     }
 
@@ -608,7 +608,9 @@ impl Namespace {
         data: Result<Option<Data>, Error>,
         cb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Qpair>> {
-        qpair.get().submit(cb, "io commands,", |qpair| qpair.submit(command, data?))?;
+        qpair.get().submit(qpair.py(), cb, "io commands,", |qpair| {
+            qpair.submit(command, data?.map(Data::within_prp_list).transpose()?)
+        })?;
         Ok(qpair)
     }
 }

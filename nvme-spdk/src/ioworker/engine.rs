@@ -138,6 +138,9 @@ impl Engine {
                     failure = Err(Failure::Status(status));
                 }
             }
+            if !worked && link.queue.has_parked() {
+                lane.poll_neighbours();
+            }
             tally.at(now, worked);
             if worked {
                 last_progress = now;
