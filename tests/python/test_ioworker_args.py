@@ -44,7 +44,10 @@ import pytest
         (dict(lba_align=0), "lba_align cannot be 0"),
         (dict(lba_align=[0]), "lba_align cannot be 0"),
         (dict(output_cmdlog_list=[]), "output_cmdlog_list has room for 1 to 1048575 commands"),
-        (dict(output_cmdlog_list=[None] * (1 << 20)), "output_cmdlog_list has room for 1 to 1048575 commands"),
+        (
+            dict(output_cmdlog_list=[None] * (1 << 20)),
+            "output_cmdlog_list has room for 1 to 1048575 commands",
+        ),
         # The first of several.
         (dict(qdepth=1, time=0, io_size=0), "qdepth should be in [2, 1024]"),
         (dict(read_percentage=101, iops=3), "read percentage is less than 100"),
@@ -96,7 +99,7 @@ SECTIONS = [100] * 100
 )
 def test_what_only_the_worker_finds_is_a_warning_of_close(nvme0, nvme0n1, capfd, arguments, said):
     worker = nvme0n1.ioworker(**{"io_size": 8, "time": 1, "qdepth": 8, **arguments}).start()
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="ioworker host ERROR") as caught:
         result = worker.close()
     assert [str(warning.message) for warning in caught] == ["ioworker host ERROR -1: init fail in pyx"]
     assert said in capfd.readouterr().err
@@ -117,7 +120,7 @@ def test_larger_than_the_device_takes(nvme0, nvme0n1):
     most = nvme0.mdts // 512
     for arguments in (dict(io_size=most + 1, time=1), dict(io_sequence=[(0, 2, 0, most + 1)])):
         worker = nvme0n1.ioworker(qdepth=4, **arguments).start()
-        with pytest.warns(UserWarning) as caught:
+        with pytest.warns(UserWarning, match="ioworker host ERROR") as caught:
             result = worker.close()
         assert [str(warning.message) for warning in caught] == [
             "ioworker host ERROR -2: io_size is larger than MDTS",
@@ -136,7 +139,7 @@ def test_too_many_queues(nvme0, nvme0n1):
             queues.append(d.Qpair(nvme0, 4))
     operations = {2: 100}
     worker = nvme0n1.ioworker(io_size=8, time=1, op_percentage=operations).start()
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="ioworker host ERROR") as caught:
         result = worker.close()
     assert [str(warning.message) for warning in caught] == ["ioworker host ERROR -1: init fail in pyx"]
     assert result.io_count_read == result.io_count_nonread == operations[2] == 0
