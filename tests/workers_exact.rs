@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nvme_spdk::{
     CmdLog, ConnectOptions, Controller, DmaBuf, Failure, Io, IoSize, IoWorker, Namespace, Pattern, Report,
@@ -198,7 +198,7 @@ fn a_reset_ends_it_and_the_next_one_runs() {
 }
 
 /// When the first command of a worker went out.
-fn first_sent(log: &CmdLog) -> std::time::SystemTime {
+fn first_sent(log: &CmdLog) -> SystemTime {
     let entries = log.newest(nvme_spdk::CMDLOG_CAPACITY);
     entries.iter().rfind(|entry| entry.command.opcode == 2).expect("a read").submitted
 }
@@ -212,30 +212,26 @@ fn median(mut times: Vec<Duration>) -> Duration {
 fn a_worker_begins_at_once_and_two_begin_together() {
     let namespace = namespace();
     let workload = Workload::new().io_count(50);
-    let start = || {
-        let before = std::time::SystemTime::now();
-        let worker = IoWorker::start(&namespace, &workload).expect("a worker");
-        let log = Arc::clone(worker.cmdlog());
-        (before, worker, log)
-    };
-    let alone: Vec<_> = (0..15)
-        .map(|_| {
-            let (before, worker, log) = start();
-            worker.join();
-            first_sent(&log).duration_since(before).unwrap_or_default()
-        })
-        .collect();
-    let apart: Vec<_> = (0..15)
-        .map(|_| {
-            let ((_, first, one), (_, second, two)) = (start(), start());
-            first.join();
-            second.join();
-            let (one, two) = (first_sent(&one), first_sent(&two));
-            one.duration_since(two).unwrap_or_else(|earlier| earlier.duration())
-        })
-        .collect();
-    let (alone, apart) = (median(alone), median(apart));
-    println!("first command after {alone:?}, two workers {apart:?} apart");
+    let start = || IoWorker::start(&namespace, &workload).expect("a worker");
+    let alone = (0..15).map(|_| {
+        let before = Instant::now();
+        let worker = start();
+        while worker.completed() == 0 {
+            std::hint::spin_loop();
+        }
+        before.elapsed()
+    });
+    let alone = median(alone.collect());
+    let apart = (0..15).map(|_| {
+        let (first, second) = (start(), start());
+        let logs = [Arc::clone(first.cmdlog()), Arc::clone(second.cmdlog())];
+        first.join();
+        second.join();
+        let [first, second] = logs.map(|log| first_sent(&log));
+        first.duration_since(second).unwrap_or_else(|earlier| earlier.duration())
+    });
+    let apart = median(apart.collect());
+    println!("first completion after {alone:?}, two workers {apart:?} apart");
     // Loose, because machines are busy: the benchmark has the figures.
     assert!(alone < Duration::from_millis(50) && apart < Duration::from_millis(20), "{alone:?}, {apart:?}");
 }
@@ -281,10 +277,11 @@ fn latencies_agree_with_the_command_log() {
     raw.sort_unstable();
     assert_eq!(raw.len(), 2000);
     for percentile in [1.0, 50.0, 90.0, 99.0, 99.9] {
-        let rank = (percentile * 20.0_f64).ceil() as usize;
-        let (exact, found) = (raw[rank - 1], report.latency.percentile(percentile));
-        let precision = exact / 1000 + Duration::from_nanos(64);
-        assert!(exact.abs_diff(found) <= precision, "{percentile} %: {exact:?}, {found:?}");
+        // A rounding error may decide for the neighbour.
+        let rank = (percentile * 20.0_f64).round() as usize;
+        let found = report.latency.percentile(percentile);
+        let near = |exact: &Duration| exact.abs_diff(found) <= *exact / 1000 + Duration::from_nanos(64);
+        assert!(raw[rank - 1..=rank].iter().any(near), "{percentile} %: {:?}, {found:?}", raw[rank - 1]);
     }
     let counted: Vec<_> = raw.iter().map(|latency| latency.as_micros() as usize).collect();
     for (microseconds, count) in report.by_microsecond.iter().enumerate() {

@@ -43,6 +43,9 @@ pub(super) struct Plan<'py> {
     pub operations: Bound<'py, PyDict>,
 }
 
+/// Opcodes and their percentages: as the script has them, and as the worker wants them.
+type Operations<'py> = (Bound<'py, PyDict>, Vec<(u8, u8)>);
+
 /// 1000 hours; without a time a worker runs for so long.
 const LONGEST: u64 = 1000 * 3600;
 
@@ -117,7 +120,7 @@ impl<'py> Request<'py> {
         Ok(Plan { workload: refusal.map_or(Ok(workload), |why| Err(why.to_owned())), operations })
     }
 
-    fn operations(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyDict>, Vec<(u8, u8)>)> {
+    fn operations(&self, py: Python<'py>) -> PyResult<Operations<'py>> {
         let operations = match &self.op_percentage {
             Some(operations) => operations.clone(),
             None => {
@@ -183,8 +186,12 @@ impl<'py> Request<'py> {
     }
 
     fn sizes(&self) -> PyResult<Vec<IoSize>> {
-        let long_step =
-            || ensure(self.step.is_none_or(|Int(step)| step.unsigned_abs() < 0x8000), "io size or step is too large");
+        let long_step = || {
+            ensure(
+                self.step.is_none_or(|Int(step)| step.unsigned_abs() < 0x8000),
+                "io size or step is too large",
+            )
+        };
         let several = match (self.single_size()?, &self.io_size) {
             (Some(size), _) => {
                 long_step()?;
