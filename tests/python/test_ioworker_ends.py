@@ -52,6 +52,16 @@ def test_a_worker_before_its_start(nvme0n1):
     assert worker.close().io_count_read > 0
 
 
+def test_two_threads_close_it(nvme0n1):
+    worker, results = nvme0n1.ioworker(io_size=8, time=1).start(), []
+    closers = [threading.Thread(target=lambda: results.append(worker.close())) for _ in range(4)]
+    for closer in closers:
+        closer.start()
+    for closer in closers:
+        closer.join()
+    assert len(results) == 4 and all(result is results[0] for result in results)
+
+
 def test_with_and_an_exception(nvme0n1):
     begin = time.monotonic()
     with pytest.raises(AssertionError, match="ioworker exits with exception: sorry") as caught:

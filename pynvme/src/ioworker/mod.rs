@@ -45,8 +45,17 @@ enum State {
     Running(nvme_spdk::IoWorker),
     /// It did not start; close() tells.
     Failed(HostError),
+    /// Another thread is in close() and about to have the result.
+    Closing,
     /// With its result, unless it was stopped.
     Closed(Option<Py<PyDict>>),
+}
+
+/// What close() finds once there is no need to wait.
+enum Ended {
+    Now(nvme_spdk::IoWorker),
+    Failed(HostError),
+    Before(Py<PyDict>),
 }
 
 /// How often a waiting close() looks.
@@ -101,7 +110,7 @@ impl IoWorker {
     #[getter]
     fn running(&self) -> bool {
         match &*self.state.lock() {
-            State::New => true,
+            State::New | State::Closing => true,
             State::Running(worker) => worker.is_running(),
             State::Failed(_) | State::Closed(_) => false,
         }
@@ -120,26 +129,17 @@ impl IoWorker {
     /// result. Closing again returns the same result.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         // In short steps, so that no lock is held while signal handlers run.
-        while self.is_busy() {
+        let ended = loop {
+            if let Some(ended) = self.take_ended(py)? {
+                break ended;
+            }
             py.detach(|| std::thread::sleep(LOOK));
             py.check_signals()?;
-        }
-        let before = std::mem::replace(&mut *self.state.lock(), State::Closed(None));
-        let outcome = match before {
-            State::New => {
-                *self.state.lock() = State::New;
-                let text = "the worker was not started: call start() first, or use `with`";
-                return Err(PyAssertionError::new_err(text));
-            }
-            State::Closed(None) => {
-                return Err(PyAssertionError::new_err("the worker was stopped, it has no result"));
-            }
-            State::Closed(Some(result)) => {
-                *self.state.lock() = State::Closed(Some(result.clone_ref(py)));
-                return Ok(result.into_bound(py));
-            }
-            State::Failed(host) => Outcome::not_started(host),
-            State::Running(worker) => py.detach(|| Outcome::of(worker)),
+        };
+        let outcome = match ended {
+            Ended::Before(result) => return Ok(result.into_bound(py)),
+            Ended::Failed(host) => Outcome::not_started(host),
+            Ended::Now(worker) => py.detach(|| Outcome::of(worker)),
         };
         self.conclude(py, &outcome)
     }
@@ -212,14 +212,33 @@ impl IoWorker {
             State::New => "<ioworker: not started>".to_owned(),
             State::Running(worker) => format!("<ioworker: queue {}>", worker.qid()),
             State::Failed(_) => "<ioworker: failed>".to_owned(),
-            State::Closed(_) => "<ioworker: closed>".to_owned(),
+            State::Closing | State::Closed(_) => "<ioworker: closed>".to_owned(),
         }
     }
 }
 
 impl IoWorker {
-    fn is_busy(&self) -> bool {
-        matches!(&*self.state.lock(), State::Running(worker) if worker.is_running())
+    /// Takes the worker if it has ended; nothing if it is still to be waited for.
+    fn take_ended(&self, py: Python<'_>) -> PyResult<Option<Ended>> {
+        let mut state = self.state.lock();
+        match &*state {
+            State::New => {
+                let text = "the worker was not started: call start() first, or use `with`";
+                return Err(PyAssertionError::new_err(text));
+            }
+            State::Closed(None) => {
+                return Err(PyAssertionError::new_err("the worker was stopped, it has no result"));
+            }
+            State::Closed(Some(result)) => return Ok(Some(Ended::Before(result.clone_ref(py)))),
+            State::Closing => return Ok(None),
+            State::Running(worker) if worker.is_running() => return Ok(None),
+            State::Running(_) | State::Failed(_) => {}
+        }
+        Ok(match std::mem::replace(&mut *state, State::Closing) {
+            State::Running(worker) => Some(Ended::Now(worker)),
+            State::Failed(host) => Some(Ended::Failed(host)),
+            _ => None,
+        })
     }
 
     /// Ends it at once and frees its queue.
@@ -228,9 +247,11 @@ impl IoWorker {
     }
 
     fn conclude<'py>(&self, py: Python<'py>, outcome: &Outcome) -> PyResult<Bound<'py, PyDict>> {
-        let counts = outcome.counts(self.op_counter.bind(py), self.replays)?;
-        let result = outcome.result(py, &counts)?;
-        *self.state.lock() = State::Closed(Some(result.clone().unbind()));
+        let result = outcome
+            .counts(self.op_counter.bind(py), self.replays)
+            .and_then(|counts| outcome.result(py, &counts));
+        *self.state.lock() = State::Closed(result.as_ref().ok().map(|result| result.clone().unbind()));
+        let result = result?;
         if let Some(list) = &self.output_cmdlog_list {
             outcome.fill_cmdlog(list.bind(py))?;
         }
