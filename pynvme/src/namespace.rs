@@ -399,7 +399,6 @@ impl Namespace {
     /// all : bool
     ///     All zones instead of one.
     #[pyo3(signature = (qpair, buf, slba=Int(0), action=Int(0), all=false, cb=None))]
-    #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
     fn zns_mgmt_send<'py>(
         &self,
         qpair: Bound<'py, Qpair>,
