@@ -75,6 +75,7 @@ impl Pcie {
     /// nothing.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.controller().close());
+        self.admin.forget();
     }
 
     /// Hot reset; a device at a TCP port has no slot to reset.
