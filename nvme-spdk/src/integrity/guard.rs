@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::{Mismatch, Table, Tables};
-use crate::command::{Command, Completion, admin_opcode, nvm_opcode};
+use crate::command::{Command, Completion, Fuse, admin_opcode, nvm_opcode};
 use crate::status::Status;
 
 /// The blocks that a command holds locked.
@@ -63,7 +63,8 @@ impl Guard {
             | nvm_opcode::COMPARE
             | nvm_opcode::WRITE_ZEROES => {
                 let (lba, blocks) = (command.slba(), command.nlb());
-                if !table.lock(lba, u64::from(blocks)) {
+                // The first of two fused commands holds the blocks for both.
+                if command.fuse() != Fuse::Second && !table.lock(lba, u64::from(blocks)) {
                     return None;
                 }
                 Claim::Range { table: place, lba, blocks }

@@ -224,7 +224,7 @@ impl Core {
         slot.address.set(address);
         slot.len.set(len);
         slot.state.set(state);
-        if !self.claim(slot) {
+        if self.follows_parked(slot, self.parked_mut().len()) || !self.claim(slot) {
             self.park(slot);
         } else if let Some(error) = self.dispatch(slot, send) {
             self.release(slot);

@@ -2,7 +2,7 @@
 
 use super::slot::{Slot, State};
 use super::{Core, Note, Outcome, Submitter};
-use crate::command::Completion;
+use crate::command::{Completion, Fuse};
 use crate::status::Status;
 
 impl Core {
@@ -32,13 +32,24 @@ impl Core {
         while blocked < MOST_BLOCKED {
             let Some(&index) = self.parked_mut().get(at) else { return };
             let slot = &self.slots()[usize::from(index)];
-            if self.claim(slot) {
+            if !self.follows_parked(slot, at) && self.claim(slot) {
                 self.parked_mut().remove(at);
                 self.resume(slot, send);
             } else {
                 (at, blocked) = (at + 1, blocked + 1);
             }
         }
+    }
+
+    /// Whether a command belongs behind the parked one in front of place `at`: the second of two fused commands
+    /// goes out after the first, and nothing in between.
+    #[inline]
+    pub(super) fn follows_parked(&self, slot: &Slot, at: usize) -> bool {
+        slot.command.get().fuse() == Fuse::Second
+            && at
+                .checked_sub(1)
+                .and_then(|before| self.parked_mut().get(before))
+                .is_some_and(|&index| self.slots()[usize::from(index)].command.get().fuse() == Fuse::First)
     }
 
     fn resume(&self, slot: &Slot, send: Submitter<'_>) {
