@@ -304,6 +304,11 @@ impl Core {
         (slot.state.get() == State::Done { awaited: true }).then(|| self.collect(slot, Outcome::Answered))
     }
 
+    /// Whether a token names a command of this queue, and not one of a queue that was here before.
+    pub(crate) fn knows(&self, token: Token) -> bool {
+        self.find(token).is_some()
+    }
+
     /// Gives up on an awaited command. Its buffer stays with it until the controller is done.
     pub(crate) fn abandon(&self, token: Token) {
         if let Some(slot) = self.find(token) {

@@ -2,6 +2,7 @@
 
 use super::slot::{Slot, State};
 use super::{Core, Note, Outcome, Submitter};
+use crate::clock::Ticks;
 use crate::command::{Completion, Fuse};
 use crate::status::Status;
 
@@ -10,6 +11,8 @@ impl Core {
     #[cold]
     pub(super) fn park(&self, slot: &Slot) {
         slot.state.set(State::Parked { awaited: slot.state.get() == State::Awaited });
+        slot.started.set(Ticks::now());
+        slot.logged.set(None);
         self.parked_mut().push_back(slot.index);
     }
 
@@ -25,18 +28,17 @@ impl Core {
     }
 
     /// Sends the parked commands whose blocks are free now. Those that stay keep their order: of two commands
-    /// on the same block the one submitted first is sent first.
+    /// on the same blocks the one submitted first is sent first.
     #[cold]
     pub(crate) fn retry(&self, send: Submitter<'_>) {
-        let (mut at, mut blocked) = (0, 0);
-        while blocked < MOST_BLOCKED {
-            let Some(&index) = self.parked_mut().get(at) else { return };
+        let mut at = 0;
+        while let Some(&index) = self.parked_mut().get(at) {
             let slot = &self.slots()[usize::from(index)];
             if !self.follows_parked(slot, at) && self.claim(slot) {
                 self.parked_mut().remove(at);
                 self.resume(slot, send);
             } else {
-                (at, blocked) = (at + 1, blocked + 1);
+                at += 1;
             }
         }
     }
@@ -66,6 +68,3 @@ impl Core {
         }
     }
 }
-
-/// How many commands that are still blocked a poll looks at.
-const MOST_BLOCKED: usize = 16;
