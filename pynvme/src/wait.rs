@@ -1,6 +1,7 @@
 //! waitdone: where completions are counted and callbacks run.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use nvme_spdk::{Completed, Error, Outcome};
@@ -25,25 +26,28 @@ pub(crate) trait Queue: Sync {
     }
 }
 
-/// One wait at a time in the whole process, callbacks included.
-static WAITING: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    /// One wait at a time in a thread, of whichever queue, callbacks included. Other threads may wait meanwhile.
+    static WAITING: Cell<bool> = const { Cell::new(false) };
+}
 
-pub(crate) struct Waiting(());
+/// Not to be sent: it ends in the thread it began in.
+pub(crate) struct Waiting(PhantomData<*const ()>);
 
 impl Waiting {
     pub(crate) fn begin() -> PyResult<Self> {
-        if WAITING.swap(true, Ordering::Acquire) {
+        if WAITING.replace(true) {
             return Err(PyAssertionError::new_err(
                 "cannot re-entry waitdone() functions which may be caused by waitdone in callback functions, 1",
             ));
         }
-        Ok(Waiting(()))
+        Ok(Waiting(PhantomData))
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        WAITING.store(false, Ordering::Release);
+        WAITING.set(false);
     }
 }
 
