@@ -18,6 +18,10 @@ pub(crate) trait Queue: Sync {
     fn wait(&self, timeout: Duration) -> Result<usize, Error>;
     fn next(&self) -> Result<Option<Completed>, Error>;
     fn callbacks(&self) -> &Callbacks;
+    /// How often what was outstanding has been forgotten.
+    fn resets(&self) -> u32 {
+        0
+    }
     /// Delivers an answer of the controller; whether it counts.
     fn answered(&self, py: Python<'_>, completed: &Completed) -> PyResult<bool> {
         let callback = self.callbacks().take(completed.token);
@@ -51,6 +55,9 @@ impl Drop for Waiting {
     }
 }
 
+/// How often a wait looks whether there is still something to wait for.
+const SLICE: Duration = Duration::from_millis(200);
+
 /// How long a wait may take for commands that may take `timeout_ms`: the driver gives up somewhat later.
 pub(crate) fn driver_timeout(timeout_ms: u64) -> Duration {
     Duration::from_secs((timeout_ms / 1000).saturating_add(20))
@@ -62,11 +69,17 @@ pub(crate) fn waitdone(py: Python<'_>, queue: &impl Queue, expected: u32, timeou
     let timeout = driver_timeout(timeout_ms);
     // A century stands for "never": Instant cannot hold every Duration.
     let end = Instant::now() + timeout.min(Duration::from_secs(3_000_000_000));
+    let resets = queue.resets();
     let mut reaped = 0;
     while reaped < expected {
         if let Some(completed) = queue.next().map_err(errors::usual)? {
             reaped += u32::from(deliver(py, queue, &completed)?);
             continue;
+        }
+        if queue.resets() != resets {
+            return Err(PyAssertionError::new_err(
+                "the controller was reset during the wait: what was outstanding is gone; send it again",
+            ));
         }
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -77,7 +90,7 @@ pub(crate) fn waitdone(py: Python<'_>, queue: &impl Queue, expected: u32, timeou
             );
             return Err(timed_out(py, &note));
         }
-        py.detach(|| queue.wait(left)).map_err(errors::usual)?;
+        py.detach(|| queue.wait(left.min(SLICE))).map_err(errors::usual)?;
     }
     Ok(latest_cdw0())
 }
