@@ -194,6 +194,31 @@ pub enum Error {
         available: u64,
     },
 
+    /// Data that a controller cannot be pointed to.
+    #[error(
+        "a controller cannot be pointed to these {bytes} bytes: {why}; use another offset or a shorter transfer"
+    )]
+    DataPointer {
+        /// How many.
+        bytes: usize,
+        /// What is wrong with them.
+        why: String,
+    },
+
+    /// A worker's commands are larger than the controller takes.
+    #[error(
+        "a command of {blocks} blocks has {bytes} bytes, the controller transfers at most {most} at a time (MDTS): \
+         use smaller commands"
+    )]
+    TransferTooLarge {
+        /// How many blocks it has.
+        blocks: u32,
+        /// How many bytes that are.
+        bytes: u64,
+        /// The controller's limit.
+        most: u64,
+    },
+
     /// An argument outside its range.
     #[error("{0}")]
     InvalidArgument(String),

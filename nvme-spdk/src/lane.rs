@@ -4,8 +4,8 @@
 //! user code runs, so that several threads can use a queue in turn; a worker holds it for its whole run.
 
 use std::ffi::{c_int, c_void};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
@@ -16,6 +16,7 @@ use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::observer::Scope;
 use crate::queue::{Completed, Data, Queue, Token};
+use crate::registry::Lanes;
 use crate::status::Status;
 use crate::{names, wait};
 
@@ -90,6 +91,8 @@ pub(crate) struct Lane<H> {
     link: Mutex<Option<Link<H>>>,
     /// Asks whoever holds the lock for long to let go.
     stop: AtomicBool,
+    /// The I/O queues of the controller: their commands may hold blocks that a command here waits for.
+    neighbours: Weak<Lanes>,
 }
 
 /// How long a lock may be held by someone else; single calls take microseconds.
@@ -97,8 +100,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SLICE: Duration = Duration::from_millis(20);
 
 impl<H: Handle> Lane<H> {
-    pub(crate) fn new(qid: u16, log: Arc<CmdLog>, link: Link<H>) -> Self {
-        Lane { qid, log, link: Mutex::new(Some(link)), stop: AtomicBool::new(false) }
+    pub(crate) fn new(qid: u16, log: Arc<CmdLog>, link: Link<H>, neighbours: Weak<Lanes>) -> Self {
+        Lane { qid, log, link: Mutex::new(Some(link)), stop: AtomicBool::new(false), neighbours }
     }
 
     pub(crate) fn qid(&self) -> u16 {
@@ -178,7 +181,25 @@ impl<H: Handle> Lane<H> {
         link.poll(0);
         match link.queue.ready() {
             0 if link.broken => Err(Error::QpairDead { qid: self.qid, state: "disconnected" }),
+            0 if link.queue.has_parked() => {
+                drop(link);
+                self.poll_neighbours();
+                Ok(0)
+            }
             ready => Ok(ready),
+        }
+    }
+
+    /// Polls the other queues of the controller as far as nobody drives them: whoever waits for a parked command
+    /// would wait for ever if nobody looked after the queue that holds its blocks. What completes there stays
+    /// there until it is taken.
+    pub(crate) fn poll_neighbours(&self) {
+        let Some(lanes) = self.neighbours.upgrade() else { return };
+        let lanes = lanes.lock().clone();
+        for lane in lanes {
+            if let Some(link) = lane.link.try_lock().as_deref_mut().and_then(Option::as_mut) {
+                link.poll(0);
+            }
         }
     }
 
@@ -229,6 +250,10 @@ impl<H: Handle> Lane<H> {
                 answer.as_ref().is_some_and(|done| done.completion.status() != Status::ABORTED_SQ_DELETION);
             if link.broken && !answered {
                 return Err(Error::QpairDead { qid: self.qid, state: "disconnected" });
+            }
+            if answer.is_none() && link.queue.has_parked() {
+                drop(link);
+                self.poll_neighbours();
             }
             Ok(answer)
         });

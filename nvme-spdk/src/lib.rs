@@ -81,7 +81,7 @@ pub use env::{Env, EnvOptions, Hugepages, Memory};
 pub use error::{Error, Result};
 pub use identify::{IDENTIFY_SIZE, IdentifyController, IdentifyNamespace, LbaFormat};
 pub use integrity::Mismatch;
-pub use ioworker::{Failure, IoWorker, Latency, Report, Workload};
+pub use ioworker::{Failure, Io, IoSize, IoWorker, Latency, Report, Step, Workload};
 pub use namespace::{MOST_BLOCKS, Namespace};
 pub use pattern::{Pattern, hex_dump};
 pub use qpair::Qpair;

@@ -266,7 +266,7 @@ fn connect(controller: &Arc<Inner>, depth: u16, priority: u8, deadline: &Deadlin
     drop(scope);
     let queue = Queue::new(qid, depth - 1, Arc::clone(&io_log), observer::available(), controller.tables());
     let link = Link::new(handle, queue, Arc::clone(controller.command_timeout()));
-    let lane = Arc::new(Lane::new(qid, io_log, link));
+    let lane = Arc::new(Lane::new(qid, io_log, link, controller.neighbours()));
     controller.add_lane(&lane);
     Ok(lane)
 }

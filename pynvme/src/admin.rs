@@ -7,9 +7,12 @@ use nvme_spdk::{Command, Completed, Completion, Controller, Data, Error, Status,
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
-use crate::callback::{Callbacks, dispatch, warn};
+use crate::callback::{Callbacks, dispatch, refuse, warn};
 use crate::errors;
 use crate::wait::{self, Queue};
+
+/// As the original's texts name it, with its comma.
+const SUBMITTING: &str = "admin commands,";
 
 pub(crate) struct Admin {
     controller: Controller,
@@ -41,14 +44,16 @@ impl Admin {
 
     pub(crate) fn submit(
         &self,
+        py: Python<'_>,
         command: &Command,
         data: Result<Option<Data>, Error>,
         callback: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        let token = data
-            .and_then(|data| self.controller.submit(command, data))
-            .map_err(errors::submission("admin commands,"))?;
-        self.callbacks.keep(token, callback);
+        let data = data.and_then(|data| data.map(Data::within_prp_list).transpose());
+        match data.and_then(|data| self.controller.submit(command, data)) {
+            Ok(token) => self.callbacks.keep(token, callback),
+            Err(error) => return Err(refuse(py, error, callback.as_ref(), SUBMITTING)),
+        }
         Ok(())
     }
 
@@ -59,7 +64,7 @@ impl Admin {
             // Outside the lock: dropping it may run Python code.
             drop(before);
         }
-        self.submit(&Command::admin(admin_opcode::ASYNC_EVENT_REQUEST), Ok(None), callback)
+        self.submit(py, &Command::admin(admin_opcode::ASYNC_EVENT_REQUEST), Ok(None), callback)
     }
 
     /// Sends the one that every initialisation leaves outstanding.
@@ -75,7 +80,7 @@ impl Admin {
         let result = wait::waitdone(py, self, expected, timeout_ms);
         for _ in 0..self.events.swap(0, Ordering::Relaxed) {
             let callback = self.event_callback.lock().as_ref().map(|callback| callback.clone_ref(py));
-            self.submit(&Command::admin(admin_opcode::ASYNC_EVENT_REQUEST), Ok(None), callback)?;
+            self.submit(py, &Command::admin(admin_opcode::ASYNC_EVENT_REQUEST), Ok(None), callback)?;
             info(py, "process one more command in lieu of aer completion")?;
         }
         result
@@ -94,8 +99,9 @@ impl Admin {
         let completed = py.detach(|| self.controller.execute_within(command, data, timeout));
         let completed = completed.map_err(|error| match error {
             Error::Timeout { .. } => wait::timed_out(py, &error.to_string()),
-            error => errors::submission("admin commands,")(error),
+            error => errors::submission(SUBMITTING)(error),
         })?;
+        crate::log::print_error(0, &completed);
         dispatch(py, None, &completed.completion)?;
         Ok(completed.completion)
     }

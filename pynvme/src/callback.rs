@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nvme_spdk::{Completion, Token};
+use nvme_spdk::{Completion, Error, Token};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyAssertionError, PyTypeError, PyUserWarning};
 use pyo3::ffi::c_str;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+
+use crate::errors;
 
 /// The callbacks of one queue, by the place of their command in it.
 #[derive(Default)]
@@ -56,6 +58,23 @@ impl Callbacks {
         let callbacks = std::mem::take(&mut *self.slots.lock());
         drop(callbacks);
     }
+}
+
+/// Delivers what stands for the completion of a command that was not taken because its data cannot be pointed
+/// to: to its callback, as a warning, and then as the exception of its call.
+pub(crate) fn refuse(
+    py: Python<'_>,
+    error: Error,
+    callback: Option<&Py<PyAny>>,
+    kind: &'static str,
+) -> PyErr {
+    if matches!(error, Error::DataPointer { .. }) {
+        let completion = Completion { status_and_phase: 0x02 << 1, ..Default::default() };
+        if let Err(raised) = dispatch(py, callback, &completion) {
+            return raised;
+        }
+    }
+    errors::submission(kind)(error)
 }
 
 /// Delivers a completion: calls the callback, then warns about an error status.

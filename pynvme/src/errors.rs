@@ -99,7 +99,10 @@ pub(crate) fn namespace_creation(error: Error) -> PyErr {
 /// as there, in a comma or a colon.
 pub(crate) fn submission(kind: &'static str) -> impl Fn(Error) -> PyErr {
     move |error| match error {
-        Error::QueueFull { .. } | Error::Submit { .. } | Error::BufferTooSmall { .. } => {
+        Error::QueueFull { .. }
+        | Error::Submit { .. }
+        | Error::BufferTooSmall { .. }
+        | Error::DataPointer { .. } => {
             PyAssertionError::new_err(format!("error in submitting {kind} -22: {error}"))
         }
         _ => usual(error),

@@ -3,7 +3,7 @@
 
 use std::fmt::{Debug, Write};
 
-use nvme_spdk::{CMDLOG_CAPACITY, CmdLog, local_time};
+use nvme_spdk::{CMDLOG_CAPACITY, CmdLog, Completed, Status, local_time};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use tracing::field::{Field, Visit};
@@ -83,6 +83,15 @@ impl Visit for Line {
 pub(crate) fn print_cmdlog(address: &str, log: &CmdLog, count: usize) {
     for line in log.dump(address, count) {
         notice(&line);
+    }
+}
+
+/// A command that the controller answered with an error, and the answer.
+pub(crate) fn print_error(qid: u16, completed: &Completed) {
+    let aborted = Status::ABORTED_SQ_DELETION;
+    // A read that was verified and found wrong has been reported as that.
+    if completed.mismatch.is_none() && ![Status::SUCCESS, aborted].contains(&completed.completion.status()) {
+        completed.describe(qid).iter().for_each(|line| notice(line));
     }
 }
 

@@ -239,13 +239,16 @@ fn no_interrupts(what: &str) -> PyErr {
 impl Qpair {
     pub(crate) fn submit(
         &self,
+        py: Python<'_>,
         cb: Option<Bound<'_, PyAny>>,
         kind: &'static str,
         send: impl FnOnce(&nvme_spdk::Qpair) -> Result<Token, Error>,
     ) -> PyResult<()> {
         let callback = callback::check(cb)?;
-        let token = send(&self.inner).map_err(errors::submission(kind))?;
-        self.callbacks.keep(token, callback);
+        match send(&self.inner) {
+            Ok(token) => self.callbacks.keep(token, callback),
+            Err(error) => return Err(callback::refuse(py, error, callback.as_ref(), kind)),
+        }
         Ok(())
     }
 }

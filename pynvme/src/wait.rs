@@ -98,7 +98,10 @@ pub(crate) fn waitdone(py: Python<'_>, queue: &impl Queue, expected: u32, timeou
 /// Delivers one completion; whether it counts.
 fn deliver(py: Python<'_>, queue: &impl Queue, completed: &Completed) -> PyResult<bool> {
     match completed.outcome {
-        Outcome::Answered => queue.answered(py, completed),
+        Outcome::Answered => {
+            crate::log::print_error(queue.qid(), completed);
+            queue.answered(py, completed)
+        }
         Outcome::TimedOut => {
             warn(py, &format!("drive timeout: qpair: {}, cid: {}", queue.qid(), completed.command.cid))?;
             let callback = queue.callbacks().take(completed.token);

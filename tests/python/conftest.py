@@ -1,5 +1,6 @@
 """What the Python tests share."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,8 @@ def run():
     """Run a script in an interpreter of its own; returns the finished process."""
 
     def run(script, *arguments, timeout=60, **options):
+        # The session serves consoles; what it starts need not.
+        options.setdefault("env", {**os.environ, "NVME_RPC_SOCKET": ""})
         return subprocess.run(
             [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(script), *arguments],
             capture_output=True,

@@ -192,3 +192,9 @@ def test_the_embedded_target_is_as_tests_need_it(nvme0, request):
     queues = [d.Qpair(nvme0, 1024) for _ in range(17)]
     for queue in queues:
         queue.delete()
+
+
+def test_the_address_leads_to_the_device_again(nvme0):
+    again = d.Pcie(nvme0.addr)
+    assert d.Controller(again).id_data(63, 24, str) == nvme0.id_data(63, 24, str)
+    again.close()

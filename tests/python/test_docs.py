@@ -33,9 +33,6 @@ CALLABLES = {
     **{name: cls for name, cls in CLASSES.items() if not issubclass(cls, Exception) and name != "_IOWorker"},
 }
 
-# Described with the worker that takes all of its parameters.
-CALLABLES.pop("Namespace.ioworker")
-
 SECTION = re.compile(r"^(\w[\w ]*)\n-+$", re.MULTILINE)
 # In the order of the NumPy style.
 SECTIONS = ["Parameters", "Returns", "Raises", "Notes", "Examples"]
@@ -123,9 +120,7 @@ NOTHING = [
 ]
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name in CALLABLES.keys() & MEMBERS.keys() if not name.startswith("_IOWorker."))
-)
+@pytest.mark.parametrize("name", sorted(name for name in CALLABLES.keys() & MEMBERS.keys()))
 def test_it_says_what_it_returns(name):
     assert ("Returns\n" in MEMBERS[name].__doc__) == (name not in NOTHING)
 

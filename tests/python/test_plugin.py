@@ -24,7 +24,7 @@ def session(tmp_path):
 ALL_FIXTURES = """
     def test_fixtures(pciaddr, pcie, nvme0, nvme0n1, qpair, buf, verify):
         assert pciaddr.startswith("127.0.0.1:")
-        assert nvme0.addr == "127.0.0.1"
+        assert nvme0.addr.startswith("127.0.0.1:")
         nvme0n1.read(qpair, buf, 0, 8).waitdone()
         print("pid", __import__("nvme.pytest_plugin").pytest_plugin._embedded._target.pid)
 """
@@ -68,7 +68,7 @@ def test_a_conftest_with_option_and_fixtures_keeps_its_own(session):
     test = """
         def test_theirs(pciaddr, pcie, nvme0, nvme0n1):
             assert pciaddr == ""
-            assert nvme0.addr == "127.0.0.1"
+            assert nvme0.addr.startswith("127.0.0.1:")
     """
     finished = session({"conftest.py": CONFTEST, "test_it.py": test})
     assert finished.returncode == 0, finished.stdout + finished.stderr

@@ -283,11 +283,14 @@ def test_log_lines(nvme0, nvme0n1, buf, capfd):
     lines = [
         line.split(": ", 1)[1] for line in capfd.readouterr().err.splitlines() if "NOTICE cmdlog" in line
     ]
-    assert lines[0].startswith(f"dump ctrlr {nvme0.addr}, qpair 0, from ") and lines[0].endswith(", count 1")
+    # What fails is said at once, with the same words as in the log.
+    said, lines = lines[:2], lines[2:]
+    assert said == [lines[2], lines[4]]
+    assert lines[0].startswith("dump ctrlr 127.0.0.1, qpair 0, from ") and lines[0].endswith(", count 1")
     assert lines[1].startswith("index 0, ") and lines[3].startswith("index 0, ")
     assert lines[2].startswith("ADMIN COMMAND (ff) sqid:0 cid:") and lines[2].endswith("cdw11:00000000")
     assert lines[4].startswith("INVALID OPCODE (00/01) sqid:0 cid:")
-    assert lines[5] == f"dump ctrlr {nvme0.addr}, qpair {qpair.sqid}, from 0 to 2, count 2"
+    assert lines[5] == f"dump ctrlr 127.0.0.1, qpair {qpair.sqid}, from 0 to 2, count 2"
     assert lines[7].startswith(f"READ sqid:{qpair.sqid} cid:") and lines[7].endswith("nsid:1 lba:11 len:1")
     assert lines[9].startswith(f"SUCCESS (00/00) sqid:{qpair.sqid} cid:")
     qpair.delete()

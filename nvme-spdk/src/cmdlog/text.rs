@@ -1,10 +1,12 @@
 //! The command log as text: what test logs and consoles show.
 
 use std::fmt::Write;
+use std::time::UNIX_EPOCH;
 
 use super::{CmdLog, Entry};
 use crate::clock::local_time;
 use crate::names;
+use crate::queue::Completed;
 
 impl Entry {
     /// The command in one line, as test logs show it: `READ sqid:1 cid:3 nsid:1 lba:11 len:1`.
@@ -66,6 +68,15 @@ fn push_dwords(text: &mut String, dwords: &[u32]) {
         let comma = if index > 0 { ", " } else { "" };
         // Writing to a string cannot fail.
         let _ = write!(text, "{comma}0x{dword:08x}");
+    }
+}
+
+impl Completed {
+    /// The command and its completion in a line each, as the command log shows them; `qid` is the queue's.
+    pub fn describe(&self, qid: u16) -> [String; 2] {
+        let completed = Some((self.completion, self.latency()));
+        let entry = Entry { sequence: 0, command: self.command, submitted: UNIX_EPOCH, completed };
+        [entry.describe_command(qid), entry.describe_completion(qid).unwrap_or_default()]
     }
 }
 

@@ -3,8 +3,8 @@
 use std::ffi::{c_int, c_void};
 use std::net::SocketAddr;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -193,6 +193,10 @@ impl Inner {
 
     pub(crate) fn add_lane(&self, lane: &Arc<IoLane>) {
         self.lanes.lock().push(Arc::clone(lane));
+    }
+
+    pub(crate) fn neighbours(&self) -> Weak<Lanes> {
+        Arc::downgrade(&self.lanes)
     }
 
     /// The lowest identifier that no live queue pair has.

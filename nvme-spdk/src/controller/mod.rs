@@ -60,7 +60,7 @@ impl Controller {
     /// # Errors
     /// [`Error::Resolve`], [`Error::Connect`], [`Error::NothingDiscovered`], [`Error::ConnectRefused`],
     /// [`Error::Open`], [`Error::Timeout`]; [`Error::Unsupported`] for PCIe without hugepages or
-    /// privileges; those of [`Env::get`].
+    /// privileges; those of [`Env::get`](crate::Env::get).
     pub fn connect(address: &Address, options: ConnectOptions) -> Result<Self> {
         open::connect(address, options)
     }

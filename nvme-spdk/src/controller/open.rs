@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::net::SocketAddr;
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::inner::Facts;
 use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner};
@@ -147,7 +147,7 @@ pub(crate) fn open(
     let parts = Parts::default();
     let (link, facts) = establish(socket, subnqn, options, deadline, &admin_log, &parts)?;
     let Parts { tables, command_timeout } = parts;
-    let admin = Lane::new(0, admin_log, link);
+    let admin = Lane::new(0, admin_log, link, Weak::new());
     let inner =
         Arc::new(Inner::new(env, address.clone(), options.clone(), facts, admin, tables, command_timeout));
     if subnqn != DISCOVERY_NQN {

@@ -136,7 +136,7 @@ impl Table {
     }
 
     /// Notes that a range cannot be read any more, and unlocks it.
-    pub(super) fn uncorrectable(&self, lba: u64, count: u64) {
+    pub(crate) fn uncorrectable(&self, lba: u64, count: u64) {
         self.set(lba, count, UNCORRECTABLE);
     }
 

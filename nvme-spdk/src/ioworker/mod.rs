@@ -1,7 +1,13 @@
 //! Workers: load on a namespace from a thread of its own, as fast as SPDK goes.
 
+mod buffers;
 mod engine;
+mod gate;
+mod generator;
+mod latency;
+mod pace;
 mod report;
+mod sequence;
 mod tally;
 mod workload;
 
@@ -10,14 +16,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
-pub use report::{Failure, Latency, Report};
-pub use workload::Workload;
+pub use generator::Io;
+pub use latency::Latency;
+pub use report::{Failure, Report};
+pub use sequence::Step;
+pub use workload::{IoSize, Workload};
 
+use crate::cpu::{self, Core};
 use crate::error::{Error, Result};
 use crate::namespace::Namespace;
 use crate::qpair::Qpair;
+use crate::transport::Address;
 use crate::wait;
-use engine::{Buffers, Control, Engine, Place};
+use buffers::Buffers;
+use engine::{Control, Engine, Place};
+use gate::GATE;
 
 /// A running worker. It has a queue pair of its own and keeps it until it is joined or dropped.
 ///
@@ -43,27 +56,39 @@ pub struct IoWorker {
 }
 
 impl IoWorker {
-    /// Creates a queue pair and starts the load on it.
+    /// Creates a queue pair and starts the load on it, from a thread with a core of its own if there is one left.
+    /// Workers that are started one right after the other begin together.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a workload out of range, [`Error::NoMemory`] for its buffers, and those of
+    /// [`Error::InvalidArgument`] for a workload out of range, [`Error::TransferTooLarge`] for commands larger than
+    /// the controller takes, [`Error::NoMemory`] for the buffers, and those of
     /// [`Controller::create_qpair`](crate::Controller::create_qpair).
     pub fn start(namespace: &Namespace, workload: &Workload) -> Result<Self> {
+        let starting = GATE.starting();
         workload.check()?;
-        check_size(namespace, workload)?;
+        let last = namespace.blocks();
+        let largest = workload.largest(workload.region.end.min(last).saturating_sub(workload.region.start));
+        check_size(namespace, largest)?;
+        let controller = namespace.controller();
         let place = Place {
+            controller: controller.clone(),
             nsid: namespace.nsid(),
             blocks: namespace.blocks(),
             lba_size: namespace.lba_size(),
             table: namespace.table(),
         };
-        let engine = Engine::new(workload, place)?;
+        let engine = Engine::new(workload, place, largest)?;
         let buffers = engine.buffers();
-        let qpair = namespace.controller().create_qpair(workload.queue_depth)?;
+        let qpair = controller.create_qpair_with_priority(workload.queue_depth, workload.priority)?;
         let control = Arc::new(Control::default());
+        let (core, cores) = (Core::claim(), cpu::allowed().map_or(1, |cores| cores.len()));
         let thread = thread::Builder::new().name(format!("ioworker-{}", qpair.qid())).spawn({
             let (lane, control) = (Arc::clone(qpair.lane()), Arc::clone(&control));
-            move || engine.run(&lane, &control)
+            move || {
+                core.iter().for_each(Core::pin);
+                GATE.pass(starting, cores);
+                engine.run(&lane, &control)
+            }
         });
         let thread = thread.map_err(|e| {
             Error::Unsupported(format!("no thread for a worker ({e}): raise the limit on threads"))
@@ -117,16 +142,20 @@ impl IoWorker {
     }
 }
 
+/// What SPDK sends to a PCIe controller in one command: a list of physical pages has so many entries.
+const MOST_PAGES: u64 = 505;
+
 /// What does not fit into one command is refused here and not by every single command.
-fn check_size(namespace: &Namespace, workload: &Workload) -> Result<()> {
-    let bytes = u64::from(workload.io_size) * u64::from(namespace.lba_size());
-    match namespace.controller().max_transfer() {
-        Some(most) if bytes > most => Err(Error::InvalidArgument(format!(
-            "io_size of {} blocks is {bytes} bytes, the controller transfers at most {most} at a time (MDTS)",
-            workload.io_size
-        ))),
-        _ => Ok(()),
-    }
+fn check_size(namespace: &Namespace, blocks: u32) -> Result<()> {
+    let bytes = u64::from(blocks) * u64::from(namespace.lba_size());
+    let controller = namespace.controller();
+    let by_transport = match controller.address() {
+        Address::Pcie(_) => MOST_PAGES * 4096,
+        // A command's length is a 32-bit number.
+        Address::Tcp { .. } => u64::from(u32::MAX),
+    };
+    let most = controller.max_transfer().unwrap_or(u64::MAX).min(by_transport);
+    if bytes > most { Err(Error::TransferTooLarge { blocks, bytes, most }) } else { Ok(()) }
 }
 
 impl Drop for IoWorker {

@@ -1,52 +1,114 @@
-//! What a worker does: which commands, where, how large, how long.
+//! What a worker does: which commands, where, how large, how often, how long.
 
 use std::ops::Range;
 use std::time::Duration;
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
-
+use super::sequence::Step;
 use crate::command::nvm_opcode;
 use crate::error::{Error, Result};
 use crate::namespace::MOST_BLOCKS;
+use crate::pattern::Pattern;
 
 /// The load one worker puts on a namespace.
 ///
 /// ```
 /// use std::time::Duration;
-/// use nvme_spdk::Workload;
+/// use nvme_spdk::{IoSize, Workload};
 ///
 /// // 4 KiB of 512-byte blocks, 70 % reads, random all over the namespace.
-/// let workload = Workload::new().io_size(8).read_percentage(70).queue_depth(32).time(Duration::from_secs(10));
-/// # let _ = workload;
+/// let simple = Workload::new().io_size(8).read_percentage(70).queue_depth(32).time(Duration::from_secs(10));
+/// // Small commands on every fourth block, now and then a large one at a multiple of 64.
+/// let mixed = Workload::new()
+///     .io_sizes([IoSize::new(1).weight(9).align(4), IoSize::new(64).align(64)])
+///     .iops(5000)
+///     .io_count(100_000)
+///     .seed(1);
+/// # let _ = (simple, mixed);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Workload {
-    pub(crate) io_size: u32,
+    pub(crate) sizes: Vec<IoSize>,
+    pub(crate) step: Option<i64>,
     pub(crate) random_percentage: u8,
     pub(crate) operations: Vec<(u8, u8)>,
+    pub(crate) distribution: Vec<u32>,
+    pub(crate) sequence: Option<Vec<Step>>,
     pub(crate) queue_depth: u16,
+    pub(crate) priority: u8,
     pub(crate) region: Range<u64>,
     pub(crate) start: u64,
     pub(crate) time: Option<Duration>,
     pub(crate) io_count: Option<u64>,
     pub(crate) iops: Option<u32>,
+    pub(crate) pattern: Pattern,
     pub(crate) seed: u64,
+    pub(crate) keep_last: usize,
+    pub(crate) count_microseconds: bool,
+}
+
+/// One of the sizes that commands of a workload have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IoSize {
+    pub(crate) blocks: u32,
+    pub(crate) align: u32,
+    pub(crate) weight: u32,
+}
+
+impl IoSize {
+    /// `blocks` blocks, 1 to 65536; at any address, and as likely as any other size.
+    pub const fn new(blocks: u32) -> Self {
+        IoSize { blocks, align: 1, weight: 1 }
+    }
+
+    /// How many blocks.
+    pub const fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// How likely it is.
+    pub const fn relative_weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// Commands of this size begin at multiples of this many blocks.
+    pub const fn align(mut self, blocks: u32) -> Self {
+        self.align = blocks;
+        self
+    }
+
+    /// How likely this size is, compared with the others.
+    pub const fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+}
+
+impl From<u32> for IoSize {
+    fn from(blocks: u32) -> Self {
+        IoSize::new(blocks)
+    }
 }
 
 impl Default for Workload {
     fn default() -> Self {
         Workload {
-            io_size: 8,
+            sizes: vec![IoSize::new(8)],
+            step: None,
             random_percentage: 100,
             operations: vec![(nvm_opcode::READ, 100)],
+            distribution: Vec::new(),
+            sequence: None,
             queue_depth: 64,
+            priority: 0,
             region: 0..u64::MAX,
             start: 0,
             time: None,
             io_count: None,
             iops: None,
+            pattern: Pattern::Random { percent: 100 },
             seed: 0,
+            keep_last: 0,
+            count_microseconds: false,
         }
     }
 }
@@ -58,8 +120,20 @@ impl Workload {
     }
 
     /// Blocks per command, 1 to 65536.
-    pub fn io_size(mut self, blocks: u32) -> Self {
-        self.io_size = blocks;
+    pub fn io_size(self, blocks: u32) -> Self {
+        self.io_sizes([blocks])
+    }
+
+    /// Several sizes; each command has one of them, by weight.
+    pub fn io_sizes(mut self, sizes: impl IntoIterator<Item = impl Into<IoSize>>) -> Self {
+        self.sizes = sizes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How far from the beginning of a sequential command the next one begins, in blocks; may be 0 or negative.
+    /// Without it they follow each other without a gap.
+    pub fn step(mut self, blocks: i64) -> Self {
+        self.step = Some(blocks);
         self
     }
 
@@ -75,9 +149,24 @@ impl Workload {
         self.operations([(nvm_opcode::READ, percentage), (nvm_opcode::WRITE, write)])
     }
 
-    /// Opcodes and their shares, 100 in sum. Opcodes whose lowest two bits are zero carry no data.
+    /// Opcodes and their shares, 100 in sum. Opcodes whose lowest two bits are zero carry no data. Dataset
+    /// Management commands deallocate one range.
     pub fn operations(mut self, shares: impl IntoIterator<Item = (u8, u8)>) -> Self {
         self.operations = shares.into_iter().collect();
+        self
+    }
+
+    /// Random commands are not equally likely everywhere: the region is divided into as many equal sections as
+    /// there are weights, and each section gets its share.
+    pub fn distribution(mut self, weights: impl IntoIterator<Item = u32>) -> Self {
+        self.distribution = weights.into_iter().collect();
+        self
+    }
+
+    /// Sends exactly these commands, in this order, each not before its time, instead of drawn ones. The depth of
+    /// the queue still bounds how many are in flight; sizes, places, operations and pace are not looked at.
+    pub fn sequence(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
+        self.sequence = Some(steps.into_iter().collect());
         self
     }
 
@@ -87,7 +176,15 @@ impl Workload {
         self
     }
 
-    /// The blocks the commands stay in; its end is clipped to the namespace.
+    /// The priority of the worker's queue pair, as with
+    /// [`create_qpair_with_priority`](crate::Controller::create_qpair_with_priority).
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// The blocks the commands stay in; its end is clipped to the namespace, its start rounded up to the largest
+    /// alignment.
     pub fn region(mut self, region: Range<u64>) -> Self {
         self.region = region;
         self
@@ -117,19 +214,76 @@ impl Workload {
         self
     }
 
+    /// What is written, beside the address and the token that make every block unique. Random bytes come from the
+    /// seed.
+    pub fn pattern(mut self, pattern: Pattern) -> Self {
+        self.pattern = pattern;
+        self
+    }
+
     /// The same seed gives the same commands.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
+    /// Keeps the last so many completed commands for the report.
+    pub fn keep_last(mut self, commands: usize) -> Self {
+        self.keep_last = commands;
+        self
+    }
+
+    /// Counts latencies per microsecond for the report, beside the histogram; takes 8 MB.
+    pub fn count_microseconds(mut self, on: bool) -> Self {
+        self.count_microseconds = on;
+        self
+    }
+
+    /// The most blocks a command of it can have in a region of `blocks` blocks.
+    pub(crate) fn largest(&self, blocks: u64) -> u32 {
+        match &self.sequence {
+            Some(steps) => steps.iter().map(|step| step.blocks).max().unwrap_or(0),
+            None => {
+                let largest = self.sizes.iter().map(|size| size.blocks).max().unwrap_or(0);
+                largest.min(u32::try_from(blocks).unwrap_or(u32::MAX))
+            }
+        }
+    }
+
+    /// How many commands there will be at most.
+    pub(crate) fn limit(&self) -> u64 {
+        let steps = self.sequence.as_ref().map_or(u64::MAX, |steps| steps.len() as u64);
+        self.io_count.unwrap_or(u64::MAX).min(steps)
+    }
+
+    /// Whether commands with this property occur.
+    pub(crate) fn uses(&self, test: impl Fn(u8) -> bool) -> bool {
+        match &self.sequence {
+            Some(steps) => steps.iter().any(|step| test(step.opcode)),
+            None => self.operations.iter().any(|&(opcode, share)| share > 0 && test(opcode)),
+        }
+    }
+
     /// Checks the ranges of everything that does not depend on the namespace.
     pub(crate) fn check(&self) -> Result<()> {
         let sum: u32 = self.operations.iter().map(|(_, share)| u32::from(*share)).sum();
+        let percent = match self.pattern {
+            Pattern::Random { percent } => percent,
+            _ => 0,
+        };
         let rules = [
             (
-                (1..=MOST_BLOCKS).contains(&self.io_size),
-                format!("io_size is 1 to {MOST_BLOCKS} blocks, not {}", self.io_size),
+                !self.sizes.is_empty()
+                    && self.sizes.iter().all(|size| (1..=MOST_BLOCKS).contains(&size.blocks)),
+                format!("io_size is 1 to {MOST_BLOCKS} blocks, not {:?}", self.blocks()),
+            ),
+            (
+                self.sizes.iter().all(|size| size.align > 0),
+                "an io_size is aligned to at least 1 block, not 0".to_owned(),
+            ),
+            (
+                total(self.sizes.iter().map(|size| size.weight)) > 0,
+                "the weights of the io_sizes add up to a 32-bit number above 0".to_owned(),
             ),
             (
                 self.random_percentage <= 100,
@@ -137,160 +291,66 @@ impl Workload {
             ),
             (sum == 100, format!("the shares of the operations add up to 100, not {sum}")),
             (
+                self.distribution.is_empty() || total(self.distribution.iter().copied()) > 0,
+                "the weights of the distribution add up to a 32-bit number above 0".to_owned(),
+            ),
+            (
                 (2..=1024).contains(&self.queue_depth),
                 format!("queue_depth is 2 to 1024, not {}", self.queue_depth),
             ),
             (self.region.start < self.region.end, format!("the region {:?} is empty", self.region)),
             (self.iops != Some(0), "iops is at least 1; leave it out for full speed".to_owned()),
+            (percent <= 100, format!("{percent} percent of a buffer cannot be random")),
         ];
-        match rules.into_iter().find(|(good, _)| !good) {
-            Some((_, why)) => Err(Error::InvalidArgument(why)),
-            None => Ok(()),
+        if let Some((_, why)) = rules.into_iter().find(|(good, _)| !good) {
+            return Err(Error::InvalidArgument(why));
         }
+        self.sequence.iter().flatten().enumerate().try_for_each(|(at, step)| step.check(at))
+    }
+
+    fn blocks(&self) -> Vec<u32> {
+        self.sizes.iter().map(|size| size.blocks).collect()
     }
 }
 
-/// One command of a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Io {
-    pub opcode: u8,
-    pub lba: u64,
-    pub blocks: u32,
-}
-
-/// Draws the commands of a workload, one after the other.
-pub(crate) struct Generator {
-    rng: Xoshiro256PlusPlus,
-    /// One opcode per percent.
-    operations: [u8; 100],
-    random_percentage: u8,
-    io_size: u32,
-    region: Range<u64>,
-    cursor: u64,
-}
-
-impl Generator {
-    /// For a namespace of `blocks` blocks.
-    pub(crate) fn new(workload: &Workload, blocks: u64) -> Result<Self> {
-        let region = workload.region.start..workload.region.end.min(blocks);
-        if region.is_empty() {
-            return Err(Error::InvalidArgument(format!(
-                "the region {:?} lies behind the {blocks} blocks of the namespace",
-                workload.region
-            )));
-        }
-        let mut operations = [0; 100];
-        let shares =
-            workload.operations.iter().flat_map(|&(opcode, share)| std::iter::repeat_n(opcode, share.into()));
-        for (place, opcode) in operations.iter_mut().zip(shares) {
-            *place = opcode;
-        }
-        let cursor = workload.start.max(region.start);
-        Ok(Generator {
-            rng: Xoshiro256PlusPlus::seed_from_u64(workload.seed),
-            operations,
-            random_percentage: workload.random_percentage,
-            io_size: workload.io_size,
-            cursor: if cursor >= region.end { region.start } else { cursor },
-            region,
-        })
-    }
-
-    /// The next command. It never reaches behind the region: the last one of a pass may be shorter.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Io {
-        let opcode = self.operations[self.below(100) as usize];
-        let random = match self.random_percentage {
-            100 => true,
-            0 => false,
-            percentage => self.below(100) < u64::from(percentage),
-        };
-        let lba = if random {
-            self.region.start + self.below(self.region.end - self.region.start)
-        } else {
-            let lba = self.cursor;
-            let next = lba.saturating_add(u64::from(self.io_size));
-            self.cursor = if next >= self.region.end { self.region.start } else { next };
-            lba
-        };
-        let left = self.region.end - lba;
-        let blocks = if left < u64::from(self.io_size) { left as u32 } else { self.io_size };
-        Io { opcode, lba, blocks }
-    }
-
-    /// Uniform in 0..limit, by multiplication.
-    #[inline]
-    fn below(&mut self, limit: u64) -> u64 {
-        ((u128::from(self.rng.next_u64()) * u128::from(limit)) >> 64) as u64
-    }
+/// The sum of weights; 0 if that is too large to draw from.
+fn total(mut weights: impl Iterator<Item = u32>) -> u32 {
+    weights.try_fold(0_u32, |sum, weight| sum.checked_add(weight)).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn ios(workload: &Workload, blocks: u64, count: usize) -> Vec<Io> {
-        let mut generator = Generator::new(workload, blocks).unwrap();
-        (0..count).map(|_| generator.next()).collect()
-    }
-
-    #[test]
-    fn sequential_commands_wrap_and_the_last_is_cut() {
-        let workload = Workload::new().random_percentage(0).io_size(8).region(0..20);
-        let found: Vec<_> = ios(&workload, 1000, 4).iter().map(|io| (io.lba, io.blocks)).collect();
-        assert_eq!(found, [(0, 8), (8, 8), (16, 4), (0, 8)]);
-    }
-
-    #[test]
-    fn a_start_behind_the_region_is_its_start() {
-        let workload = Workload::new().random_percentage(0).region(10..20).start_at(25).io_size(1);
-        assert_eq!(ios(&workload, 1000, 1)[0].lba, 10);
-    }
-
-    #[test]
-    fn shares_are_kept() {
-        let workload = Workload::new().operations([(2, 30), (1, 70)]);
-        let ios = ios(&workload, 1 << 20, 20_000);
-        let reads = ios.iter().filter(|io| io.opcode == 2).count() as f64 / ios.len() as f64;
-        assert!((reads - 0.3).abs() < 0.02, "{reads}");
-    }
 
     #[test]
     fn wrong_values_are_named() {
+        let step = |opcode, blocks| Step { at: Duration::ZERO, opcode, lba: 0, blocks };
         for (workload, word) in [
             (Workload::new().io_size(0), "io_size"),
             (Workload::new().io_size(65537), "io_size"),
+            (Workload::new().io_sizes([0_u32; 0]), "io_size"),
+            (Workload::new().io_sizes([IoSize::new(1).align(0)]), "aligned"),
+            (Workload::new().io_sizes([IoSize::new(1).weight(0)]), "weights of the io_sizes"),
             (Workload::new().random_percentage(101), "random_percentage"),
             (Workload::new().operations([(2, 99)]), "99"),
+            (Workload::new().distribution([0; 100]), "distribution"),
+            (Workload::new().distribution([u32::MAX; 2]), "distribution"),
             (Workload::new().queue_depth(1), "queue_depth"),
             (Workload::new().queue_depth(1025), "queue_depth"),
             (Workload::new().region(5..5), "region"),
             (Workload::new().iops(0), "iops"),
+            (Workload::new().pattern(Pattern::Random { percent: 101 }), "101"),
+            (Workload::new().sequence([step(0, 0), step(2, 0)]), "step 1"),
+            (Workload::new().sequence([step(2, 65537)]), "step 0"),
         ] {
             assert!(workload.check().unwrap_err().to_string().contains(word), "{word}");
         }
-        assert!(Generator::new(&Workload::new().region(100..200), 100).is_err());
+        Workload::new().sequence([step(0, 0), step(9, 65536)]).check().unwrap();
     }
 
-    proptest! {
-        #[test]
-        fn commands_stay_in_the_region(
-            start in 0_u64..1000, len in 1_u64..1000, blocks in 1_u64..1500, size in 1_u32..100, random in 0_u8..=100, seed: u64,
-        ) {
-            prop_assume!(start < blocks);
-            let workload = Workload::new().region(start..start + len).io_size(size).random_percentage(random).seed(seed);
-            for io in ios(&workload, blocks, 200) {
-                prop_assert!(io.blocks >= 1 && io.lba >= start);
-                prop_assert!(io.lba + u64::from(io.blocks) <= (start + len).min(blocks));
-            }
-        }
-
-        #[test]
-        fn a_seed_decides_everything(seed: u64) {
-            let workload = Workload::new().read_percentage(50).random_percentage(50).seed(seed);
-            prop_assert_eq!(ios(&workload, 1 << 30, 100), ios(&workload, 1 << 30, 100));
-        }
+    #[test]
+    fn the_largest_command_decides() {
+        assert_eq!(Workload::new().io_sizes([3_u32, 100, 8]).largest(1 << 40), 100);
+        assert_eq!(Workload::new().io_size(100).largest(7), 7, "no command is larger than the region");
     }
 }

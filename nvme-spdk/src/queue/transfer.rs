@@ -25,6 +25,10 @@ impl Token {
     }
 }
 
+const PAGE: usize = 4096;
+/// PRP1, and as many entries as one list page is given.
+const MOST_PAGES: usize = 506;
+
 /// What a command transfers: a part of a buffer.
 #[derive(Debug, Clone)]
 pub struct Data {
@@ -51,6 +55,25 @@ impl Data {
             Error::InvalidArgument(format!("a command transfers less than 4 GiB, not {len} bytes"))
         })?;
         Ok(Data { buffer: buffer.clone(), offset, len })
+    }
+
+    /// The same data, if a controller can be told where it is with two PRP entries and one page of a PRP list
+    /// (NVMe base specification, "Physical Region Page Entry and List"): it begins at a multiple of 4 bytes
+    /// and reaches into at most 506 pages.
+    ///
+    /// # Errors
+    /// [`Error::DataPointer`].
+    pub fn within_prp_list(self) -> Result<Self> {
+        let into_page = self.address() as usize % PAGE;
+        let pages = (into_page + self.len()).div_ceil(PAGE);
+        let why = if !into_page.is_multiple_of(4) {
+            format!("it begins {into_page} bytes into a page, which is no multiple of 4")
+        } else if pages > MOST_PAGES {
+            format!("it reaches into {pages} pages, a PRP list describes at most {MOST_PAGES}")
+        } else {
+            return Ok(self);
+        };
+        Err(Error::DataPointer { bytes: self.len(), why })
     }
 
     /// Where it begins.

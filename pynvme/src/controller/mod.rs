@@ -6,7 +6,7 @@ mod media;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nvme_spdk::{Command, Data, Error, IDENTIFY_SIZE, names};
+use nvme_spdk::{Address, Command, DEFAULT_TCP_PORT, Data, Error, IDENTIFY_SIZE, names};
 use pyo3::exceptions::{PyIndexError, PyNotImplementedError, PySystemError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -93,10 +93,13 @@ impl Controller {
         Ok(controller)
     }
 
-    /// The address of the device: its PCIe address, or the host of the target.
+    /// The address of the device, good for another Pcie object: of a target at an unusual port with that port.
     #[getter]
-    fn addr(&self) -> &str {
-        &self.address
+    fn addr(&self) -> String {
+        match self.inner().address() {
+            Address::Tcp { port, .. } if *port != DEFAULT_TCP_PORT => self.inner().address().to_string(),
+            _ => self.address.clone(),
+        }
     }
 
     /// The 64-bit register at offset 0 (NVMe Base Specification, Controller Capabilities).
@@ -377,7 +380,7 @@ fn send<'py>(
 ) -> PyResult<Bound<'py, Controller>> {
     let callback = callback::check(cb)?;
     let data = buffer.map(|buffer| data_of(buffer.get(), size)).transpose();
-    slf.get().admin.submit(command, data, callback)?;
+    slf.get().admin.submit(slf.py(), command, data, callback)?;
     Ok(slf)
 }
 
