@@ -80,8 +80,13 @@ conformance: module ## run pynvme's own tests, writes docs/conformance.md (TESTS
 	@scripts/with-hugepages 1536 $(python) -B scripts/conformance/run.py \
 	    --tests '$(TESTS)' --jobs $(JOBS) $(if $(FAILED),--failed)
 
+.PHONY: stubtest
+stubtest: module ## compare the types of the Python module with the module itself
+	$(python) -m mypy.stubtest nvme --allowlist scripts/stubtest-allowlist.txt
+	$(python) -m mypy --strict tests/python/typing_sample.py
+
 .PHONY: lint
-lint: vendor venv ## check format and style of Rust, Python and the documentation
+lint: vendor venv stubtest ## check format and style of Rust, Python and the documentation
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet

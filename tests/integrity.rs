@@ -184,3 +184,35 @@ fn fused_commands_hold_their_blocks_together() {
     }
     assert_eq!(opcodes, [2, 5, 1, 2]);
 }
+
+#[test]
+fn a_closed_controller_stays_closed_whatever_resets_it_meanwhile() {
+    for round in 0..30 {
+        let controller = connect();
+        let resetting = std::thread::spawn({
+            let controller = controller.clone();
+            move || drop(controller.reset())
+        });
+        std::thread::sleep(Duration::from_micros(round * 100));
+        controller.close();
+        resetting.join().unwrap();
+        assert!(controller.is_closed(), "round {round}");
+        assert!(controller.execute(&Command::get_features(7), None).is_err());
+    }
+}
+
+#[test]
+fn handles_of_a_thread_may_go_with_it() {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Vec<(Controller, Qpair)>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    let thread = std::thread::spawn(|| {
+        KEPT.with_borrow_mut(|kept| {
+            let controller = connect();
+            let qpair = controller.create_qpair(4).unwrap();
+            qpair.submit(&Command::flush(1), None).unwrap();
+            kept.push((controller, qpair));
+        });
+    });
+    thread.join().expect("no panic at the end of the thread");
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::fork::forked;
 
 /// Memory a controller can read and write: 4 KiB aligned, zeroed, shared by its clones.
 ///
@@ -175,6 +176,9 @@ impl fmt::Debug for DmaBuf {
 
 impl Drop for Allocation {
     fn drop(&mut self) {
+        if forked() {
+            return;
+        }
         // SAFETY: allocated by spdk_zmalloc and freed once; commands in flight hold the Arc, so none is left.
         unsafe { spdk_sys::spdk_free(self.start.as_ptr().cast()) };
     }

@@ -18,7 +18,7 @@ use crate::observer::Scope;
 use crate::queue::{Completed, Data, Queue, Token};
 use crate::registry::Lanes;
 use crate::status::Status;
-use crate::{names, wait};
+use crate::{fork, names, wait};
 
 /// SPDK's side of a queue pair. Dropping it completes what is outstanding and frees it.
 pub(crate) trait Handle: Send {
@@ -114,6 +114,7 @@ impl<H: Handle> Lane<H> {
 
     /// The link, for one call into SPDK or for a worker's run.
     pub(crate) fn lock(&self) -> Result<MappedMutexGuard<'_, Link<H>>> {
+        fork::check()?;
         let what = || format!("queue {} in use by another thread", self.qid);
         let guard = match self.link.try_lock() {
             Some(guard) => guard,

@@ -49,6 +49,7 @@ mod deadline;
 mod discovery;
 mod env;
 mod error;
+mod fork;
 mod identify;
 mod integrity;
 pub mod interrupt;

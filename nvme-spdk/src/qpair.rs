@@ -11,6 +11,7 @@ use crate::command::Command;
 use crate::controller::{Inner, open};
 use crate::deadline::{Deadline, bounded, on_helper, timed_out};
 use crate::error::{Error, Result};
+use crate::fork::forked;
 use crate::lane::{Handle, Kind, Lane, Link};
 use crate::observer::{self, Scope};
 use crate::queue::{self, Completed, Data, Queue, Token};
@@ -91,6 +92,9 @@ impl Handle for IoHandle {
 
 impl Drop for IoHandle {
     fn drop(&mut self) {
+        if forked() {
+            return;
+        }
         // SAFETY: allocated once and freed once; the controller is still open, and the queue that callbacks
         // go to is dropped after this.
         let free = || unsafe { spdk_sys::shim_qpair_free(self.qpair.as_ptr()) };
@@ -219,6 +223,9 @@ impl Qpair {
     /// Deletes it. Outstanding commands are aborted, their completions are not delivered. Deleting again, or
     /// after the controller was closed, does nothing.
     pub fn delete(&self) {
+        if forked() {
+            return;
+        }
         // Freed first: as long as it is listed, closing the controller waits for that.
         if self.lane.free(DELETE_PATIENCE) {
             self.controller.remove_lane(&self.lane);

@@ -21,6 +21,7 @@ pub(crate) struct Admin {
     event_callback: Mutex<Option<Py<PyAny>>>,
     /// Events that were delivered, for each of which another request is to be sent.
     events: AtomicU32,
+    resets: AtomicU32,
     /// One request is sent on behalf of every script.
     listening: AtomicBool,
 }
@@ -32,6 +33,7 @@ impl Admin {
             callbacks: Callbacks::default(),
             event_callback: Mutex::default(),
             events: AtomicU32::new(0),
+            resets: AtomicU32::new(0),
             listening: AtomicBool::new(false),
         }
     }
@@ -114,6 +116,7 @@ impl Admin {
 
     /// Forgets what was outstanding, after the connection has ended.
     pub(crate) fn forget(&self) {
+        self.resets.fetch_add(1, Ordering::Relaxed);
         self.callbacks.clear();
         self.events.store(0, Ordering::Relaxed);
         self.listening.store(false, Ordering::Relaxed);
@@ -153,6 +156,10 @@ impl Queue for Admin {
 
     fn callbacks(&self) -> &Callbacks {
         &self.callbacks
+    }
+
+    fn resets(&self) -> u32 {
+        self.resets.load(Ordering::Relaxed)
     }
 
     fn answered(&self, py: Python<'_>, completed: &Completed) -> PyResult<bool> {

@@ -37,7 +37,10 @@ const PATTERN_RANDOM: u32 = 0xbeef;
 #[pymethods]
 impl Buffer {
     #[new]
-    #[pyo3(signature = (size=Int(4096), name="buffer".to_owned(), pvalue=Int(0), ptype=Int(PATTERN_BITS)))]
+    #[pyo3(
+        signature = (size=Int(4096), name="buffer".to_owned(), pvalue=Int(0), ptype=Int(PATTERN_BITS)),
+        text_signature = "(size=4096, name='buffer', pvalue=0, ptype=0)"
+    )]
     fn new(size: Int<i64>, name: String, pvalue: Int<u32>, ptype: Int<u32>) -> PyResult<Self> {
         crate::rpc::serve()?;
         let Int(size) = size;
@@ -59,7 +62,12 @@ impl Buffer {
         Ok(Buffer { memory, name, size: AtomicUsize::new(size), offset: AtomicUsize::new(0) })
     }
 
-    /// Bytes that raw commands transfer; the whole buffer unless set.
+    /// Bytes that raw commands transfer, 0 to ``len(buf)``; the whole buffer unless set.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it is set to more than the buffer has.
     #[getter]
     pub(crate) fn size(&self) -> usize {
         self.size.load(Ordering::Relaxed)
@@ -72,7 +80,11 @@ impl Buffer {
         Ok(())
     }
 
-    /// Where the device's access begins; indexing still begins at byte 0.
+    /// Bytes between the beginning of the buffer and where the device's access begins; 0 unless set.
+    /// Indexing, data() and dump() still begin at byte 0.
+    ///
+    /// A transfer may reach up to one page (4096 bytes) behind the buffer, into memory that belongs to
+    /// nobody.
     #[getter]
     pub(crate) fn offset(&self) -> usize {
         self.offset.load(Ordering::Relaxed)
@@ -83,7 +95,13 @@ impl Buffer {
         self.offset.store(offset.0, Ordering::Relaxed);
     }
 
-    /// The address a device finds the buffer at, offset included.
+    /// The address at which a device finds the buffer, offset included: what goes into a data pointer (NVMe
+    /// Base Specification, Physical Region Page Entry and List).
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When the offset lies more than a page behind the buffer.
     #[getter]
     fn phys_addr(&self) -> PyResult<u64> {
         let address = self.memory.physical_address(self.offset());
@@ -101,11 +119,21 @@ impl Buffer {
     /// Parameters
     /// ----------
     /// byte_end : int
-    ///     The last byte of the field.
+    ///     The last byte of the field, from 0 on.
     /// byte_begin : int, optional
-    ///     The first; the last one if left out.
-    /// type : int or str
-    ///     A little-endian integer, or ASCII without trailing blanks.
+    ///     The first; the last one if left out. Bytes behind the buffer are left out.
+    /// type : type, optional
+    ///     int, which is the default, or str.
+    ///
+    /// Returns
+    /// -------
+    /// int or str
+    ///     A little-endian number, or ASCII without trailing blanks.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     For another type.
     #[pyo3(signature = (byte_end, byte_begin=None, r#type=None))]
     pub(crate) fn data<'py>(
         &self,
@@ -120,37 +148,58 @@ impl Buffer {
     }
 
     /// The buffer as text: its name, then sixteen bytes per line in hexadecimal and as characters.
+    ///
+    /// Parameters
+    /// ----------
+    /// size : int, optional
+    ///     Bytes, from the first on; all of them if left out or too many.
+    ///
+    /// Returns
+    /// -------
+    /// str
+    ///     Lines, each with a newline at its end.
     #[pyo3(signature = (size=None))]
     fn dump(&self, size: OptionalInt<usize>) -> String {
         let size = size.map_or(self.memory.len(), |size| size.0.min(self.memory.len()));
         format!("{}\n{}", self.name, hex_dump(&self.memory.to_vec(0..size)))
     }
 
-    /// The first line of the dump.
+    /// The first data line of dump(), as bytes.
     #[getter]
     fn data_head<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let text = hex_dump(&self.memory.to_vec(0..16));
         PyBytes::new(py, text.trim_end_matches('\n').as_bytes())
     }
 
-    /// The last line of the dump.
+    /// The last data line of dump(), as bytes.
     #[getter]
     fn data_tail<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         let text = hex_dump(&self.memory.to_vec(0..self.memory.len()));
         PyBytes::new(py, text.trim_end_matches('\n').rsplit('\n').next().unwrap_or_default().as_bytes())
     }
 
-    /// Writes a range of a Dataset Management command into the buffer.
+    /// Writes a range of a Dataset Management command into the buffer (NVM Command Set Specification, Dataset
+    /// Management command, Range Definition).
     ///
     /// Parameters
     /// ----------
     /// index : int
     ///     Which range, from 0; each takes 16 bytes.
     /// lba, lba_count : int
-    ///     The first block and the number of blocks.
+    ///     The first block and the number of blocks: 64 and 32 bits. Only int will do here.
     /// attr : int
-    ///     Context attributes.
-    #[pyo3(signature = (index, lba, lba_count, attr=Int(0)))]
+    ///     Context attributes, 32 bits.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When lba or lba_count is something else than an int.
+    /// IndexError
+    ///     When the range lies behind the buffer.
+    #[pyo3(
+        signature = (index, lba, lba_count, attr=Int(0)),
+        text_signature = "($self, index, lba, lba_count, attr=0)"
+    )]
     fn set_dsm_range(
         &self,
         index: Int<usize>,

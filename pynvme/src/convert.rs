@@ -1,6 +1,7 @@
 //! Arguments as the original takes them.
 
 use pyo3::exceptions::PyAssertionError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
@@ -18,8 +19,23 @@ where
         if object.is_instance_of::<PyInt>() {
             return object.extract().map(Int);
         }
-        let py = object.py();
-        py.get_type::<PyInt>().call1((object,))?.extract().map(Int)
+        // By the type, as Python itself does: int() would take strings as well.
+        match object.get_type().getattr(intern!(object.py(), "__int__")) {
+            Ok(convert) => convert.call1((object,))?.extract().map(Int),
+            Err(_) => object.extract().map(Int),
+        }
+    }
+}
+
+/// A flag: anything that is true or false, 0 and 1 among it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flag(pub bool);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Flag {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        object.is_truthy().map(Flag)
     }
 }
 

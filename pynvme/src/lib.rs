@@ -44,16 +44,39 @@ fn _nvme(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// Whether SPDK has a transport, "PCIE" or "TCP"; starts nothing.
+/// Whether SPDK has a transport; starts nothing.
+///
+/// Parameters
+/// ----------
+/// name : str
+///     "PCIE" or "TCP".
+///
+/// Returns
+/// -------
+/// bool
 #[pyfunction]
 fn transport_available(name: &str) -> bool {
     nvme_spdk::transport_available(name)
 }
 
-/// Start the environment with options of your own, before the first buffer or controller.
+/// Starts the environment with options of your own, before the first buffer or controller.
 ///
-/// Without hugepages and without a size, the defaults apply: hugepages when this process can have them,
-/// ordinary memory otherwise. Returns a dict that says what runs.
+/// Parameters
+/// ----------
+/// hugepages : bool, optional
+///     Hugepages or ordinary memory; if left out, hugepages when this process can have them.
+/// megabytes : int, optional
+///     MiB of ordinary memory, 1024 by default.
+///
+/// Returns
+/// -------
+/// dict
+///     What runs: ``hugepages`` and ``pci``, both bool.
+///
+/// Raises
+/// ------
+/// NvmeEnumerateError
+///     When it cannot start, or runs already with other options.
 #[pyfunction]
 #[pyo3(signature = (hugepages=None, megabytes=None))]
 fn environment(

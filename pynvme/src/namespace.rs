@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::buffer::Buffer;
 use crate::controller::Controller;
-use crate::convert::{Int, OptionalInt, ensure};
+use crate::convert::{Flag, Int, OptionalInt, ensure};
 use crate::errors;
 use crate::ioworker::IoWorker;
 use crate::qpair::Qpair;
@@ -50,7 +50,10 @@ const FORMAT_TIMEOUT: u64 = 100_000;
 #[pymethods]
 impl Namespace {
     #[new]
-    #[pyo3(signature = (nvme, nsid=Int(1), nlba_verify=Int(0)))]
+    #[pyo3(
+        signature = (nvme, nsid=Int(1), nlba_verify=Int(0)),
+        text_signature = "(nvme, nsid=1, nlba_verify=0)"
+    )]
     fn new(
         py: Python<'_>,
         nvme: &Bound<'_, Controller>,
@@ -74,7 +77,8 @@ impl Namespace {
         self.inner.nsid()
     }
 
-    /// Bytes of the namespace (NVMCAP).
+    /// Bytes of the namespace: what Identify says now (NVMe Base Specification, Identify Namespace data
+    /// structure, NVMCAP).
     #[getter]
     fn capacity(&self, py: Python<'_>) -> PyResult<u128> {
         let bytes = self.identify(py)?;
@@ -88,21 +92,38 @@ impl Namespace {
 
     /// Switches the verification of read data on or off, for all queues and workers.
     ///
-    /// A read of blocks whose data is not what was written to them completes with status 07/81 and says on the log
-    /// which block is wrong; blocks that were never written can hold anything.
+    /// A read of blocks whose data is not what was written to them completes with status 07/81 and says on
+    /// the log which block is wrong; blocks that were never written can hold anything.
+    ///
+    /// Parameters
+    /// ----------
+    /// enable : bool
+    ///     On or off.
     ///
     /// Returns
     /// -------
     /// bool
     ///     Whether there are checksums to verify with.
-    #[pyo3(signature = (enable=true))]
-    fn verify_enable(&self, enable: bool) -> bool {
-        self.tracked.lock().as_ref().is_some_and(|tracked| tracked.verify(enable))
+    #[pyo3(signature = (enable=Flag(true)), text_signature = "($self, enable=True)")]
+    fn verify_enable(&self, enable: Flag) -> bool {
+        self.tracked.lock().as_ref().is_some_and(|tracked| tracked.verify(enable.0))
     }
 
-    /// The index of the first LBA format, 0 to 15, with so many bytes of data and metadata per block; None if there
-    /// is none.
-    #[pyo3(signature = (data_size=Int(512), meta_size=Int(0)))]
+    /// Looks for an LBA format (NVM Command Set Specification, LBA Format data structure).
+    ///
+    /// Parameters
+    /// ----------
+    /// data_size, meta_size : int
+    ///     Bytes of data and metadata per block.
+    ///
+    /// Returns
+    /// -------
+    /// int or None
+    ///     The index of the first that fits, 0 to 15; None if there is none.
+    #[pyo3(
+        signature = (data_size=Int(512), meta_size=Int(0)),
+        text_signature = "($self, data_size=512, meta_size=0)"
+    )]
     fn get_lba_format(
         &self,
         py: Python<'_>,
@@ -114,21 +135,32 @@ impl Namespace {
         Ok(found.filter(|index| *index < 16))
     }
 
-    /// Formats it, waits for that and brings what is known of it up to date: nothing is expected of any block any
-    /// more. After a change of the block size, close it and make a new one.
+    /// Formats it, waits for that and brings what is known of it up to date (NVMe Base Specification, Format
+    /// NVM command): nothing is expected of any block any more. After a change of the block size, close it
+    /// and make a new one.
     ///
     /// Parameters
     /// ----------
     /// data_size, meta_size : int
-    ///     Bytes per block; the LBA format is found by them.
+    ///     Bytes of data and metadata per block; the LBA format is found by them.
     /// ses : int
-    ///     Secure erase setting: 0 none, 1 user data, 2 cryptographic.
+    ///     Secure erase setting, 0 to 7: 0 none, 1 user data, 2 cryptographic.
     ///
     /// Returns
     /// -------
     /// int
     ///     Dword 0 of the completion.
-    #[pyo3(signature = (data_size=Int(512), meta_size=Int(0), ses=Int(0)))]
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When there is no such format.
+    /// TimeoutError
+    ///     After 20 seconds more than Controller.timeout, or 120 seconds if that is later.
+    #[pyo3(
+        signature = (data_size=Int(512), meta_size=Int(0), ses=Int(0)),
+        text_signature = "($self, data_size=512, meta_size=0, ses=0)"
+    )]
     fn format(
         &self,
         py: Python<'_>,
@@ -153,53 +185,97 @@ impl Namespace {
         Ok(result?.cdw0)
     }
 
-    /// Whether the controller supports an I/O command, as the log page Commands Supported and Effects (05h) says.
+    /// Whether the controller supports an I/O command: bit 0 of its entry in the log page 05h (NVMe Base
+    /// Specification, Commands Supported and Effects).
+    ///
+    /// Parameters
+    /// ----------
+    /// opcode : int
+    ///     8 bits.
+    ///
+    /// Returns
+    /// -------
+    /// bool
     fn supports(&self, py: Python<'_>, opcode: Int<u32>) -> PyResult<bool> {
         ensure(opcode.0 < 256, "an opcode has 8 bits")?;
         self.controller.get().supports(py, Int(256 + opcode.0))
     }
 
-    /// One field of its Identify data.
-    #[pyo3(signature = (byte_end, byte_begin=None, r#type=None, cns=0, csi=0, cntid=0))]
+    /// One field of its Identify data, read now (NVMe Base Specification, Identify command).
+    ///
+    /// Parameters
+    /// ----------
+    /// byte_end : int
+    ///     The last byte of the field, as the specification names it.
+    /// byte_begin : int, optional
+    ///     The first; the last one if left out.
+    /// type : type, optional
+    ///     int, which is the default, or str.
+    /// cns, csi, cntid : int
+    ///     As for Controller.identify().
+    ///
+    /// Returns
+    /// -------
+    /// int or str
+    ///     A little-endian number, or ASCII without trailing blanks.
+    #[pyo3(
+        signature = (byte_end, byte_begin=None, r#type=None, cns=Int(0), csi=Int(0), cntid=Int(0)),
+        text_signature = "($self, byte_end, byte_begin=None, type=None, cns=0, csi=0, cntid=0)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
     fn id_data<'py>(
         &self,
         py: Python<'py>,
         byte_end: Int<usize>,
-        byte_begin: Option<usize>,
+        byte_begin: OptionalInt<usize>,
         r#type: Option<Bound<'py, PyAny>>,
-        cns: u8,
-        csi: u8,
-        cntid: u16,
+        cns: Int<u8>,
+        csi: Int<u8>,
+        cntid: Int<u16>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = PyDict::new(py);
         arguments.set_item("nsid", self.nsid())?;
-        arguments.set_item("cns", cns)?;
-        arguments.set_item("csi", csi)?;
-        arguments.set_item("cntid", cntid)?;
+        arguments.set_item("cns", cns.0)?;
+        arguments.set_item("csi", csi.0)?;
+        arguments.set_item("cntid", cntid.0)?;
         if let Some(kind) = r#type {
             arguments.set_item("type", kind)?;
         }
-        self.controller.bind(py).call_method("id_data", (byte_end.0, byte_begin), Some(&arguments))
+        self.controller.bind(py).call_method(
+            "id_data",
+            (byte_end.0, byte_begin.map(|begin| begin.0)),
+            Some(&arguments),
+        )
     }
 
-    /// The name of an I/O command.
+    /// The name of an I/O command (NVMe Base Specification, Opcodes for I/O Commands; NVM Command Set
+    /// Specification).
+    ///
+    /// Parameters
+    /// ----------
+    /// opcode : int
+    ///     8 bits.
+    ///
+    /// Returns
+    /// -------
+    /// str
+    ///     "Unknown command" where the specification has none.
     #[staticmethod]
     fn cmdname(opcode: Int<u32>) -> PyResult<&'static str> {
         ensure(opcode.0 < 256, "an opcode has 8 bits")?;
         Ok(names::io_command(opcode.0 as u8))
     }
 
-    /// Reads blocks into a buffer.
+    /// Reads blocks into a buffer (NVM Command Set Specification, Read command).
     ///
     /// Parameters
     /// ----------
     /// qpair : Qpair
     ///     The queue pair the command goes out on.
     /// buf : Buffer
-    ///     Where the data goes.
+    ///     Where the data goes, at least as long as the blocks.
     /// lba : int
-    ///     The first block.
+    ///     The first block, 64 bits.
     /// lba_count : int
     ///     How many blocks, 1 to 65536.
     /// io_flags : int
@@ -212,10 +288,19 @@ impl Namespace {
     /// Returns
     /// -------
     /// Qpair
-    ///     The queue pair, for `.waitdone()`.
-    #[pyo3(signature = (
-        qpair, buf, lba, lba_count=Int(1), io_flags=Int(0), dword13=Int(0), dword14=Int(0), dword15=Int(0), cb=None
-    ))]
+    ///     The queue pair, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: the queue is full or deleted, or an argument is out of range.
+    #[pyo3(
+        signature = (
+            qpair, buf, lba, lba_count=Int(1), io_flags=Int(0), dword13=Int(0), dword14=Int(0),
+            dword15=Int(0), cb=None
+        ),
+        text_signature = "($self, qpair, buf, lba, lba_count=1, io_flags=0, dword13=0, dword14=0, dword15=0, cb=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
     fn read<'py>(
         &self,
@@ -234,13 +319,44 @@ impl Namespace {
         self.transfer(qpair, buf, &command, lba_count.0, cb)
     }
 
-    /// Writes blocks from a buffer; the parameters are those of read().
+    /// Writes blocks from a buffer (NVM Command Set Specification, Write command).
     ///
-    /// Each block is made unique in the buffer first: its first 8 bytes become its address, its last 8 bytes a
-    /// number no other block has (both little-endian).
-    #[pyo3(signature = (
-        qpair, buf, lba, lba_count=Int(1), io_flags=Int(0), dword13=Int(0), dword14=Int(0), dword15=Int(0), cb=None
-    ))]
+    /// Each block is made unique in the buffer first: its first 8 bytes become its address, its last 8 bytes
+    /// a number no other block has (both little-endian).
+    ///
+    /// Parameters
+    /// ----------
+    /// qpair : Qpair
+    ///     The queue pair the command goes out on.
+    /// buf : Buffer
+    ///     The data, at least as long as the blocks.
+    /// lba : int
+    ///     The first block, 64 bits.
+    /// lba_count : int
+    ///     How many blocks, 1 to 65536.
+    /// io_flags : int
+    ///     Bits 31:16 of dword 12: 1<<14 Force Unit Access, 1<<15 Limited Retry.
+    /// dword13, dword14, dword15 : int
+    ///     The rest of the command.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Qpair
+    ///     The queue pair, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: the queue is full or deleted, or an argument is out of range.
+    #[pyo3(
+        signature = (
+            qpair, buf, lba, lba_count=Int(1), io_flags=Int(0), dword13=Int(0), dword14=Int(0),
+            dword15=Int(0), cb=None
+        ),
+        text_signature = "($self, qpair, buf, lba, lba_count=1, io_flags=0, dword13=0, dword14=0, dword15=0, cb=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
     fn write<'py>(
         &self,
@@ -259,8 +375,37 @@ impl Namespace {
         self.transfer(qpair, buf, &command, lba_count.0, cb)
     }
 
-    /// Compares blocks with a buffer.
-    #[pyo3(signature = (qpair, buf, lba, lba_count=Int(1), io_flags=Int(0), cb=None))]
+    /// Compares blocks with a buffer (NVM Command Set Specification, Compare command); a difference is status
+    /// 02/85.
+    ///
+    /// Parameters
+    /// ----------
+    /// qpair : Qpair
+    ///     The queue pair the command goes out on.
+    /// buf : Buffer
+    ///     What the blocks are to be.
+    /// lba : int
+    ///     The first block, 64 bits.
+    /// lba_count : int
+    ///     How many blocks, 1 to 65536.
+    /// io_flags : int
+    ///     Bits 31:16 of dword 12: 1<<14 Force Unit Access, 1<<15 Limited Retry.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Qpair
+    ///     The queue pair, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: the queue is full or deleted, or an argument is out of range.
+    #[pyo3(
+        signature = (qpair, buf, lba, lba_count=Int(1), io_flags=Int(0), cb=None),
+        text_signature = "($self, qpair, buf, lba, lba_count=1, io_flags=0, cb=None)"
+    )]
     fn compare<'py>(
         &self,
         qpair: Bound<'py, Qpair>,
@@ -277,8 +422,35 @@ impl Namespace {
         self.submit(qpair, &command, Data::new(buffer.memory(), buffer.offset(), len).map(Some), cb)
     }
 
-    /// Verifies that blocks can be read, without transferring them.
-    #[pyo3(signature = (qpair, lba, lba_count=Int(1), io_flags=Int(0), cb=None))]
+    /// Verifies that blocks can be read, without transferring them (NVM Command Set Specification, Verify
+    /// command).
+    ///
+    /// Parameters
+    /// ----------
+    /// qpair : Qpair
+    ///     The queue pair the command goes out on.
+    /// lba : int
+    ///     The first block, 64 bits.
+    /// lba_count : int
+    ///     How many blocks, 1 to 65536.
+    /// io_flags : int
+    ///     Bits 31:16 of dword 12: 1<<14 Force Unit Access, 1<<15 Limited Retry.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Qpair
+    ///     The queue pair, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: the queue is full or deleted, or an argument is out of range.
+    #[pyo3(
+        signature = (qpair, lba, lba_count=Int(1), io_flags=Int(0), cb=None),
+        text_signature = "($self, qpair, lba, lba_count=1, io_flags=0, cb=None)"
+    )]
     fn verify<'py>(
         &self,
         qpair: Bound<'py, Qpair>,
@@ -291,9 +463,33 @@ impl Namespace {
         self.submit(qpair, &command, Ok(None), cb)
     }
 
-    /// Makes blocks unreadable until they are written again. Whatever the controller answers, workers leave them
-    /// out from then on.
-    #[pyo3(signature = (qpair, lba, lba_count=Int(1), cb=None))]
+    /// Makes blocks unreadable until they are written again (NVM Command Set Specification, Write
+    /// Uncorrectable command). Whatever the controller answers, workers leave them out from then on.
+    ///
+    /// Parameters
+    /// ----------
+    /// qpair : Qpair
+    ///     The queue pair the command goes out on.
+    /// lba : int
+    ///     The first block, 64 bits.
+    /// lba_count : int
+    ///     How many blocks, 1 to 65536.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Qpair
+    ///     The queue pair, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: the queue is full or deleted, or an argument is out of range.
+    #[pyo3(
+        signature = (qpair, lba, lba_count=Int(1), cb=None),
+        text_signature = "($self, qpair, lba, lba_count=1, cb=None)"
+    )]
     fn write_uncorrectable<'py>(
         &self,
         qpair: Bound<'py, Qpair>,
@@ -305,8 +501,34 @@ impl Namespace {
         self.submit(qpair, &command, Ok(None), cb)
     }
 
-    /// Writes zeros to blocks.
-    #[pyo3(signature = (qpair, lba, lba_count=Int(1), io_flags=Int(0), cb=None))]
+    /// Writes zeros to blocks (NVM Command Set Specification, Write Zeroes command).
+    ///
+    /// Parameters
+    /// ----------
+    /// qpair : Qpair
+    ///     The queue pair the command goes out on.
+    /// lba : int
+    ///     The first block, 64 bits.
+    /// lba_count : int
+    ///     How many blocks, 1 to 65536.
+    /// io_flags : int
+    ///     Bits 31:16 of dword 12: 1<<14 Force Unit Access, 1<<15 Limited Retry.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Qpair
+    ///     The queue pair, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: the queue is full or deleted, or an argument is out of range.
+    #[pyo3(
+        signature = (qpair, lba, lba_count=Int(1), io_flags=Int(0), cb=None),
+        text_signature = "($self, qpair, lba, lba_count=1, io_flags=0, cb=None)"
+    )]
     fn write_zeroes<'py>(
         &self,
         qpair: Bound<'py, Qpair>,
@@ -320,8 +542,35 @@ impl Namespace {
         self.submit(qpair, &command, Ok(None), cb)
     }
 
-    /// Deallocates ranges that Buffer.set_dsm_range() has written into a buffer.
-    #[pyo3(signature = (qpair, buf, range_count, attribute=Int(4), cb=None))]
+    /// Says how ranges of blocks are used, or deallocates them (NVM Command Set Specification, Dataset
+    /// Management command).
+    ///
+    /// Parameters
+    /// ----------
+    /// qpair : Qpair
+    ///     The queue pair the command goes out on.
+    /// buf : Buffer
+    ///     The ranges, as Buffer.set_dsm_range() has written them; at most 4096 bytes.
+    /// range_count : int
+    ///     How many, 1 to 256.
+    /// attribute : int
+    ///     Dword 11: 1 integral read, 2 integral write, 4 deallocate.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Qpair
+    ///     The queue pair, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: the queue is full or deleted, or an argument is out of range.
+    #[pyo3(
+        signature = (qpair, buf, range_count, attribute=Int(4), cb=None),
+        text_signature = "($self, qpair, buf, range_count, attribute=4, cb=None)"
+    )]
     fn dsm<'py>(
         &self,
         qpair: Bound<'py, Qpair>,
@@ -342,7 +591,24 @@ impl Namespace {
         self.submit(qpair, &command, buf.get().raw_data().map(Some), cb)
     }
 
-    /// Commits what was written to the medium.
+    /// Commits what was written to the medium (NVMe Base Specification, Flush command).
+    ///
+    /// Parameters
+    /// ----------
+    /// qpair : Qpair
+    ///     The queue pair the command goes out on.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Qpair
+    ///     The queue pair, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: the queue is full or deleted, or an argument is out of range.
     #[pyo3(signature = (qpair, cb=None))]
     fn flush<'py>(
         &self,
@@ -352,21 +618,42 @@ impl Namespace {
         self.submit(qpair, &Command::flush(self.nsid()), Ok(None), cb)
     }
 
-    /// Zone Management Receive (Zoned Namespace command set specification).
+    /// Reports zones (Zoned Namespace Command Set Specification, Zone Management Receive command).
     ///
     /// Parameters
     /// ----------
+    /// qpair : Qpair
+    ///     The queue pair the command goes out on.
+    /// buf : Buffer
+    ///     Where the report goes.
     /// slba : int
     ///     The first block of the first zone to report.
     /// dwords : int, optional
-    ///     How much to read; the whole buffer if left out.
+    ///     Dwords to read; the whole buffer if left out.
     /// extended : bool
-    ///     Report Zones, or with its extended data structure.
+    ///     Report Zones with its extended data structure, or without.
     /// state : int
     ///     Zone state to report; 0 for all.
     /// partial : bool
     ///     Count only the zones that the buffer has room for.
-    #[pyo3(signature = (qpair, buf, slba=Int(0), dwords=None, extended=true, state=Int(0), partial=true, cb=None))]
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Qpair
+    ///     The queue pair, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: the queue is full or deleted, or an argument is out of range.
+    #[pyo3(
+        signature = (
+            qpair, buf, slba=Int(0), dwords=None, extended=Flag(true), state=Int(0), partial=Flag(true), cb=None
+        ),
+        text_signature = "($self, qpair, buf, slba=0, dwords=None, extended=True, state=0, partial=True, cb=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
     fn zns_mgmt_receive<'py>(
         &self,
@@ -374,9 +661,9 @@ impl Namespace {
         buf: Option<Bound<'py, Buffer>>,
         slba: Int<u64>,
         dwords: OptionalInt<u32>,
-        extended: bool,
+        extended: Flag,
         state: Int<u8>,
-        partial: bool,
+        partial: Flag,
         cb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Qpair>> {
         let Some(buf) = buf else { return Err(no_buffer("no buffer allocated")) };
@@ -384,48 +671,89 @@ impl Namespace {
         ensure(dwords > 0, "cannot read empty data")?;
         let command = zone_command(ZONE_MANAGEMENT_RECEIVE, self.nsid(), slba.0)
             .cdw12(dwords - 1)
-            .cdw13(u32::from(partial) << 16 | u32::from(state.0) << 8 | u32::from(extended));
+            .cdw13(u32::from(partial.0) << 16 | u32::from(state.0) << 8 | u32::from(extended.0));
         self.submit(qpair, &command, buf.get().raw_data().map(Some), cb)
     }
 
-    /// Zone Management Send (Zoned Namespace command set specification).
+    /// Changes the state of zones (Zoned Namespace Command Set Specification, Zone Management Send command).
     ///
     /// Parameters
     /// ----------
+    /// qpair : Qpair
+    ///     The queue pair the command goes out on.
+    /// buf : Buffer or None
+    ///     Data, where the action has some.
     /// slba : int
     ///     The first block of the zone.
     /// action : int
     ///     1 close, 2 finish, 3 open, 4 reset, 5 offline, 0x10 set zone descriptor extension.
     /// all : bool
     ///     All zones instead of one.
-    #[pyo3(signature = (qpair, buf, slba=Int(0), action=Int(0), all=false, cb=None))]
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Qpair
+    ///     The queue pair, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: the queue is full or deleted, or an argument is out of range.
+    #[pyo3(
+        signature = (qpair, buf, slba=Int(0), action=Int(0), all=Flag(false), cb=None),
+        text_signature = "($self, qpair, buf, slba=0, action=0, all=False, cb=None)"
+    )]
     fn zns_mgmt_send<'py>(
         &self,
         qpair: Bound<'py, Qpair>,
         buf: Option<Bound<'py, Buffer>>,
         slba: Int<u64>,
         action: Int<u8>,
-        all: bool,
+        all: Flag,
         cb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Qpair>> {
         let command = zone_command(ZONE_MANAGEMENT_SEND, self.nsid(), slba.0)
-            .cdw13(u32::from(all) << 8 | u32::from(action.0));
+            .cdw13(u32::from(all.0) << 8 | u32::from(action.0));
         let data = buf.map(|buf| buf.get().raw_data()).transpose();
         self.submit(qpair, &command, data, cb)
     }
 
-    /// Any I/O command.
+    /// Sends any I/O command (NVMe Base Specification, I/O Commands).
     ///
     /// Parameters
     /// ----------
     /// opcode : int
     ///     The opcode in bits 7:0, FUSE in 9:8: ``5 | 1 << 8`` is the first of two fused commands.
+    /// qpair : Qpair
+    ///     The queue pair the command goes out on.
+    /// buf : Buffer, optional
+    ///     Its data: ``buf.size`` bytes from ``buf.offset`` on.
     /// nsid : int
     ///     The namespace; 1 unless given, whatever this one is.
-    #[pyo3(signature = (
-        opcode, qpair, buf=None, nsid=Int(1), cdw10=Int(0), cdw11=Int(0), cdw12=Int(0), cdw13=Int(0), cdw14=Int(0),
-        cdw15=Int(0), cb=None
-    ))]
+    /// cdw10, cdw11, cdw12, cdw13, cdw14, cdw15 : int
+    ///     The dwords of the command.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Qpair
+    ///     The queue pair, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: the queue is full or deleted, or an argument is out of range.
+    #[pyo3(
+        signature = (
+            opcode, qpair, buf=None, nsid=Int(1), cdw10=Int(0), cdw11=Int(0), cdw12=Int(0), cdw13=Int(0),
+            cdw14=Int(0), cdw15=Int(0), cb=None
+        ),
+        text_signature = "($self, opcode, qpair, buf=None, nsid=1, cdw10=0, cdw11=0, cdw12=0, cdw13=0, cdw14=0, cdw15=0, \
+            cb=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
     fn send_cmd<'py>(
         &self,

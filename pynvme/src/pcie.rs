@@ -40,13 +40,34 @@ pub(crate) struct Pcie {
 }
 
 /// The address of an NVMe/TCP target: Pcie with the port it usually has.
+///
+/// Parameters
+/// ----------
+/// addr : str
+///     "192.168.1.7", "192.168.1.7:4420" or a host name.
+/// port : int
+///     TCP port.
+/// nqn : str, optional
+///     The subsystem to connect to; found by discovery if left out.
+/// timeout : float
+///     Seconds that connecting may take.
+///
+/// Raises
+/// ------
+/// NvmeEnumerateError
+///     When the controller cannot be had; the text says why and what to do.
 #[pyclass(frozen, subclass, extends = Pcie, module = "nvme")]
 pub(crate) struct Tcp;
 
 /// Where to go for an empty address.
 static DEFAULT_ADDRESS: OnceLock<Mutex<Option<Py<PyAny>>>> = OnceLock::new();
 
-/// Names a function without arguments that returns the address which an empty one stands for; None removes it.
+/// Says what an empty address stands for.
+///
+/// Parameters
+/// ----------
+/// provider : callable or None
+///     Returns an address, without arguments; None removes it.
 #[pyfunction]
 pub(crate) fn set_default_address(provider: Option<Py<PyAny>>) {
     let before = std::mem::replace(&mut *DEFAULT_ADDRESS.get_or_init(Mutex::default).lock(), provider);
@@ -60,7 +81,10 @@ const TIMEOUT: f64 = 10.0;
 #[pymethods]
 impl Pcie {
     #[new]
-    #[pyo3(signature = (addr, port=Int(0), *, nqn=None, timeout=TIMEOUT))]
+    #[pyo3(
+        signature = (addr, port=Int(0), *, nqn=None, timeout=TIMEOUT),
+        text_signature = "(addr, port=0, *, nqn=None, timeout=10.0)"
+    )]
     fn new(
         py: Python<'_>,
         addr: String,
@@ -71,58 +95,129 @@ impl Pcie {
         connect(py, addr, port.0, nqn, timeout)
     }
 
-    /// Closes the device: queue pairs that are left are deleted, outstanding commands aborted. Closing again does
-    /// nothing.
+    /// Closes the device: queue pairs that are left are deleted, outstanding commands aborted. Over TCP the
+    /// association ends. Closing again does nothing; other uses of what belongs to the device raise
+    /// AssertionError afterwards.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.controller().close());
         self.admin.forget();
     }
 
-    /// Hot reset; a device at a TCP port has no slot to reset.
+    /// Resets the device through its slot: a hot reset (PCI Express Base Specification, Hot Reset).
+    /// Controller.reset() has to follow.
+    ///
+    /// Parameters
+    /// ----------
+    /// rst_fn : callable, optional
+    ///     Does the reset instead, without arguments.
+    ///
+    /// Returns
+    /// -------
+    /// bool
+    ///     True.
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP: there is no slot.
     #[pyo3(signature = (rst_fn=None))]
     fn reset(&self, rst_fn: Option<Py<PyAny>>) -> PyResult<bool> {
         drop(rst_fn);
         Err(no_slot("reset()"))
     }
 
-    /// Function level reset.
+    /// Resets the function (PCI Express Base Specification, Function Level Reset). Controller.reset() has to
+    /// follow.
+    ///
+    /// Returns
+    /// -------
+    /// bool
+    ///     True.
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP.
     fn flr(&self) -> PyResult<bool> {
         Err(no_slot("flr()"))
     }
 
-    /// A register of the PCI configuration space.
-    #[pyo3(signature = (offset, byte_count=4))]
-    fn register(&self, offset: u32, byte_count: u32) -> PyResult<u64> {
+    /// Reads a register of the PCI configuration space.
+    ///
+    /// Parameters
+    /// ----------
+    /// offset : int
+    ///     Its first byte.
+    /// byte_count : int
+    ///     1 to 8.
+    ///
+    /// Returns
+    /// -------
+    /// int
+    ///     Its bytes as a little-endian number.
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP.
+    #[pyo3(signature = (offset, byte_count=Int(4)), text_signature = "($self, offset, byte_count=4)")]
+    fn register(&self, offset: Int<u32>, byte_count: Int<u32>) -> PyResult<u64> {
         let _ = (offset, byte_count);
         Err(no_slot("register()"))
     }
 
-    /// The offset of a capability in the PCI configuration space.
-    fn cap_offset(&self, cap_id: u8) -> PyResult<Option<u8>> {
+    /// Looks for a capability in the PCI configuration space (PCI Local Bus Specification, Capabilities
+    /// List).
+    ///
+    /// Parameters
+    /// ----------
+    /// cap_id : int
+    ///     Its identifier, 8 bits.
+    ///
+    /// Returns
+    /// -------
+    /// int or None
+    ///     Its offset, or None if the device has no such capability.
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP.
+    fn cap_offset(&self, cap_id: Int<u8>) -> PyResult<Option<u8>> {
         let _ = cap_id;
         Err(no_slot("cap_offset()"))
     }
 
-    /// Active State Power Management control.
+    /// Active State Power Management Control, 0 to 3 (PCI Express Base Specification, Link Control Register).
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP.
     #[getter]
     fn aspm(&self) -> PyResult<u8> {
         Err(no_slot("aspm"))
     }
 
     #[setter]
-    fn set_aspm(&self, value: u8) -> PyResult<()> {
+    fn set_aspm(&self, value: Int<u8>) -> PyResult<()> {
         let _ = value;
         Err(no_slot("aspm"))
     }
 
-    /// PCI power state, D0 to D3hot.
+    /// PCI power state, 0 (D0) to 3 (D3hot) (PCI Bus Power Management Interface Specification, PMCSR).
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP.
     #[getter]
     fn power_state(&self) -> PyResult<u8> {
         Err(no_slot("power_state"))
     }
 
     #[setter]
-    fn set_power_state(&self, value: u8) -> PyResult<()> {
+    fn set_power_state(&self, value: Int<u8>) -> PyResult<()> {
         let _ = value;
         Err(no_slot("power_state"))
     }
@@ -132,7 +227,7 @@ impl Pcie {
         Err(no_slot("its configuration space"))
     }
 
-    fn __setitem__(&self, index: &Bound<'_, PyAny>, value: u8) -> PyResult<()> {
+    fn __setitem__(&self, index: &Bound<'_, PyAny>, value: Int<u8>) -> PyResult<()> {
         let _ = (index, value);
         Err(no_slot("its configuration space"))
     }
@@ -145,7 +240,10 @@ impl Pcie {
 #[pymethods]
 impl Tcp {
     #[new]
-    #[pyo3(signature = (addr, port=Int(DEFAULT_TCP_PORT), *, nqn=None, timeout=TIMEOUT))]
+    #[pyo3(
+        signature = (addr, port=Int(DEFAULT_TCP_PORT), *, nqn=None, timeout=TIMEOUT),
+        text_signature = "(addr, port=4420, *, nqn=None, timeout=10.0)"
+    )]
     fn new(
         py: Python<'_>,
         addr: String,

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use nvme_spdk::{Completed, Error, Token};
-use pyo3::exceptions::PyAssertionError;
+use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::callback::{self, Callbacks};
 use crate::controller::Controller;
-use crate::convert::{Int, ensure};
+use crate::convert::{Flag, Int, ensure};
 use crate::errors;
 use crate::wait::{self, Queue};
 
@@ -60,13 +60,16 @@ impl Queue for Qpair {
 #[pymethods]
 impl Qpair {
     #[new]
-    #[pyo3(signature = (nvme, depth, prio=Int(0), ien=true, iv=Int(0xffff)))]
+    #[pyo3(
+        signature = (nvme, depth, prio=Int(0), ien=Flag(true), iv=Int(0xffff)),
+        text_signature = "(nvme, depth, prio=0, ien=True, iv=0xffff)"
+    )]
     fn new(
         py: Python<'_>,
         nvme: &Bound<'_, Controller>,
         depth: Int<i64>,
         prio: Int<u8>,
-        ien: bool,
+        ien: Flag,
         iv: Int<u16>,
     ) -> PyResult<Self> {
         // Interrupts are a matter of PCIe.
@@ -82,7 +85,7 @@ impl Qpair {
         Ok(Qpair { inner, controller: nvme.clone().unbind(), callbacks: Callbacks::default() })
     }
 
-    /// Its identifier; 0 once it is deleted.
+    /// Its identifier, 1 or more; 0 once it is deleted.
     #[getter]
     fn sqid(&self) -> u16 {
         if self.inner.is_deleted() { 0 } else { self.inner.qid() }
@@ -105,44 +108,132 @@ impl Qpair {
     /// Parameters
     /// ----------
     /// expected : int
-    ///     How many commands to wait for.
+    ///     How many commands to wait for; 0 returns at once.
     ///
     /// Returns
     /// -------
     /// int
-    ///     Dword 0 of the completion that was dispatched last.
-    #[pyo3(signature = (expected=Int(1)))]
+    ///     Dword 0 of the completion that was dispatched last, on whichever queue.
+    ///
+    /// Raises
+    /// ------
+    /// TimeoutError
+    ///     After 20 seconds more than Controller.timeout.
+    /// ConnectionError
+    ///     When the device is gone.
+    /// AssertionError
+    ///     When the queue is deleted, when called from a callback.
+    #[pyo3(
+        signature = (expected=Int(1)),
+        text_signature = "($self, expected=1)"
+    )]
     fn waitdone(&self, py: Python<'_>, expected: Int<u32>) -> PyResult<u32> {
         wait::waitdone(py, self, expected.0, self.controller.get().timeout())
     }
 
-    /// Prints the newest commands of the queue on standard error; 0 prints all of them.
-    #[pyo3(signature = (count=Int(0)))]
+    /// Prints the newest commands of the queue on standard error, newest first.
+    ///
+    /// Parameters
+    /// ----------
+    /// count : int
+    ///     How many; 0 prints all that are recorded, at most 2050.
+    #[pyo3(
+        signature = (count=Int(0)),
+        text_signature = "($self, count=0)"
+    )]
     fn cmdlog(&self, count: Int<usize>) {
         crate::log::print_cmdlog(self.controller.get().address(), self.inner.cmdlog(), count.0);
     }
 
-    /// The newest commands as dicts, newest first; 0 returns all of them. Keys: submitted, command, sqe,
-    /// completion, cqe, latency_us; the last three are None for an outstanding command.
-    #[pyo3(signature = (count=Int(0)))]
+    /// The newest commands of the queue, newest first.
+    ///
+    /// Parameters
+    /// ----------
+    /// count : int
+    ///     How many; 0 returns all that are recorded, at most 2050.
+    ///
+    /// Returns
+    /// -------
+    /// list of dict
+    ///     ``submitted`` (local time), ``command`` (text), ``sqe`` (16 dwords), ``completion`` (text),
+    ///     ``cqe`` (4 dwords) and ``latency_us``; the last three are None for an outstanding command.
+    #[pyo3(
+        signature = (count=Int(0)),
+        text_signature = "($self, count=0)"
+    )]
     fn cmdlog_entries<'py>(&self, py: Python<'py>, count: Int<usize>) -> PyResult<Bound<'py, PyList>> {
         crate::log::cmdlog_entries(py, self.inner.cmdlog(), count.0)
     }
 
-    /// Deletes it. Outstanding commands are dropped, their callbacks do not run. Deleting again does nothing.
+    /// Deletes it (NVMe Base Specification, Delete I/O Submission Queue command). Outstanding commands are
+    /// dropped, their callbacks do not run. Deleting again does nothing.
     fn delete(&self, py: Python<'_>) {
         py.detach(|| self.inner.delete());
         self.callbacks.clear();
     }
 
     /// Queue pairs are deleted, not closed.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     Always: use delete().
     fn close(&self) -> PyResult<()> {
         Err(PyAssertionError::new_err("use Qpair.delete()"))
+    }
+
+    /// Whether the interrupt of the queue's vector has come since it was cleared (PCI Express Base
+    /// Specification, MSI-X).
+    ///
+    /// Returns
+    /// -------
+    /// bool
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP: there are no interrupts.
+    fn msix_isset(&self) -> PyResult<bool> {
+        Err(no_interrupts("msix_isset()"))
+    }
+
+    /// Forgets the interrupt that has come (PCI Express Base Specification, MSI-X).
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP: there are no interrupts.
+    fn msix_clear(&self) -> PyResult<()> {
+        Err(no_interrupts("msix_clear()"))
+    }
+
+    /// Masks the queue's vector: its interrupt waits (PCI Express Base Specification, MSI-X).
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP: there are no interrupts.
+    fn msix_mask(&self) -> PyResult<()> {
+        Err(no_interrupts("msix_mask()"))
+    }
+
+    /// Unmasks the queue's vector: an interrupt that has waited comes (PCI Express Base Specification, MSI-X).
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP: there are no interrupts.
+    fn msix_unmask(&self) -> PyResult<()> {
+        Err(no_interrupts("msix_unmask()"))
     }
 
     fn __repr__(&self) -> String {
         format!("<qpair: {}>", self.sqid())
     }
+}
+
+fn no_interrupts(what: &str) -> PyErr {
+    PyNotImplementedError::new_err(format!("{what} belongs to PCIe; this queue is connected over TCP"))
 }
 
 impl Qpair {

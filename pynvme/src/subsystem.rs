@@ -5,7 +5,14 @@ use pyo3::prelude::*;
 
 use crate::controller::Controller;
 
-/// Power and resets of an NVM subsystem: a matter of PCIe.
+/// Power and resets of an NVM subsystem (NVMe Base Specification, NVM Subsystem Reset): a matter of PCIe.
+///
+/// Parameters
+/// ----------
+/// nvme : Controller
+///     A controller of it.
+/// poweron_cb, poweroff_cb : callable, optional
+///     Switch the power of the device, without arguments.
 ///
 /// Raises
 /// ------

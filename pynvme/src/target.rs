@@ -9,7 +9,8 @@ use pyo3::types::PyDict;
 
 use crate::convert::Int;
 
-/// An NVMe/TCP target on the loopback whose namespaces live in memory. It ends with stop(), and with this process.
+/// An NVMe/TCP target on the loopback whose namespaces live in memory. It ends with stop(), and with this
+/// process.
 ///
 /// Parameters
 /// ----------
@@ -32,7 +33,12 @@ pub(crate) struct Target {
 #[pymethods]
 impl Target {
     #[new]
-    #[pyo3(signature = (port=Int(0), megabytes=Int(256), namespaces=Int(1), block_size=Int(512), io_queues=Int(32)))]
+    #[pyo3(
+        signature = (
+            port=Int(0), megabytes=Int(256), namespaces=Int(1), block_size=Int(512), io_queues=Int(32)
+        ),
+        text_signature = "(port=0, megabytes=256, namespaces=1, block_size=512, io_queues=32)"
+    )]
     fn new(
         py: Python<'_>,
         port: Int<u16>,
@@ -60,13 +66,15 @@ impl Target {
         &self.address
     }
 
-    /// The NVMe Qualified Name of its subsystem.
+    /// The NVMe Qualified Name of its subsystem (NVMe Base Specification, NVMe Qualified Names); None once it
+    /// is stopped.
     #[getter]
     fn subnqn(&self) -> Option<String> {
         self.inner.lock().as_ref().map(|target| target.subnqn().to_owned())
     }
 
-    /// Calls a method of its JSON-RPC server, which is SPDK's: namespaces come and go, devices slow down or fail.
+    /// Calls a method of its JSON-RPC server, which is SPDK's: namespaces come and go, devices slow down or
+    /// fail.
     ///
     /// Parameters
     /// ----------
@@ -74,6 +82,11 @@ impl Target {
     ///     As SPDK's documentation names it.
     /// params : dict, optional
     ///     Its parameters.
+    ///
+    /// Returns
+    /// -------
+    /// object
+    ///     The result, from JSON.
     ///
     /// Raises
     /// ------

@@ -1,6 +1,7 @@
 //! waitdone: where completions are counted and callbacks run.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use nvme_spdk::{Completed, Error, Outcome};
@@ -17,6 +18,10 @@ pub(crate) trait Queue: Sync {
     fn wait(&self, timeout: Duration) -> Result<usize, Error>;
     fn next(&self) -> Result<Option<Completed>, Error>;
     fn callbacks(&self) -> &Callbacks;
+    /// How often what was outstanding has been forgotten.
+    fn resets(&self) -> u32 {
+        0
+    }
     /// Delivers an answer of the controller; whether it counts.
     fn answered(&self, py: Python<'_>, completed: &Completed) -> PyResult<bool> {
         let callback = self.callbacks().take(completed.token);
@@ -25,27 +30,33 @@ pub(crate) trait Queue: Sync {
     }
 }
 
-/// One wait at a time in the whole process, callbacks included.
-static WAITING: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    /// One wait at a time in a thread, of whichever queue, callbacks included. Other threads may wait meanwhile.
+    static WAITING: Cell<bool> = const { Cell::new(false) };
+}
 
-pub(crate) struct Waiting(());
+/// Not to be sent: it ends in the thread it began in.
+pub(crate) struct Waiting(PhantomData<*const ()>);
 
 impl Waiting {
     pub(crate) fn begin() -> PyResult<Self> {
-        if WAITING.swap(true, Ordering::Acquire) {
+        if WAITING.replace(true) {
             return Err(PyAssertionError::new_err(
                 "cannot re-entry waitdone() functions which may be caused by waitdone in callback functions, 1",
             ));
         }
-        Ok(Waiting(()))
+        Ok(Waiting(PhantomData))
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        WAITING.store(false, Ordering::Release);
+        WAITING.set(false);
     }
 }
+
+/// How often a wait looks whether there is still something to wait for.
+const SLICE: Duration = Duration::from_millis(200);
 
 /// How long a wait may take for commands that may take `timeout_ms`: the driver gives up somewhat later.
 pub(crate) fn driver_timeout(timeout_ms: u64) -> Duration {
@@ -58,11 +69,17 @@ pub(crate) fn waitdone(py: Python<'_>, queue: &impl Queue, expected: u32, timeou
     let timeout = driver_timeout(timeout_ms);
     // A century stands for "never": Instant cannot hold every Duration.
     let end = Instant::now() + timeout.min(Duration::from_secs(3_000_000_000));
+    let resets = queue.resets();
     let mut reaped = 0;
     while reaped < expected {
         if let Some(completed) = queue.next().map_err(errors::usual)? {
             reaped += u32::from(deliver(py, queue, &completed)?);
             continue;
+        }
+        if queue.resets() != resets {
+            return Err(PyAssertionError::new_err(
+                "the controller was reset during the wait: what was outstanding is gone; send it again",
+            ));
         }
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -73,7 +90,7 @@ pub(crate) fn waitdone(py: Python<'_>, queue: &impl Queue, expected: u32, timeou
             );
             return Err(timed_out(py, &note));
         }
-        py.detach(|| queue.wait(left)).map_err(errors::usual)?;
+        py.detach(|| queue.wait(left.min(SLICE))).map_err(errors::usual)?;
     }
     Ok(latest_cdw0())
 }

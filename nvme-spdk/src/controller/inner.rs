@@ -14,6 +14,7 @@ use crate::cmdlog::CmdLog;
 use crate::deadline::{Deadline, bounded};
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::fork::forked;
 use crate::identify::IdentifyController;
 use crate::integrity::Tables;
 use crate::lane::{CommandTimeout, Handle, Lane, Link};
@@ -108,6 +109,9 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Drop for AdminHandle {
     fn drop(&mut self) {
+        if forked() {
+            return;
+        }
         // SAFETY: opened once and closed once; its queue pairs were freed before (Inner::disconnect), and the
         // queue that callbacks go to is dropped after this.
         let close = || unsafe { spdk_sys::shim_ctrlr_close(self.as_ptr(), false) };
@@ -212,6 +216,9 @@ impl Inner {
 
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
+        if forked() {
+            return;
+        }
         match self.disconnect() {
             Ok(_guard) => registry::remove(&self.lanes),
             Err(why) => tracing::error!("{} stays open: {why}", self.address),
@@ -274,6 +281,8 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Queue pairs hold the controller, so none is left; the admin handle closes it.
         self.close();
-        registry::remove(&self.lanes);
+        if !forked() {
+            registry::remove(&self.lanes);
+        }
     }
 }

@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 pub use memory::Hugepages;
 
 use crate::error::{Error, Result};
-use crate::{clock, log, observer};
+use crate::{clock, fork, log, observer};
 
 /// Where DMA memory comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,7 +63,6 @@ impl EnvOptions {
 /// The running environment.
 #[derive(Debug)]
 pub struct Env {
-    pid: u32,
     hugepages: bool,
     pci: bool,
 }
@@ -93,7 +92,7 @@ impl Env {
         let mut state = STATE.lock();
         match &*state {
             State::Running(env) => {
-                env.check_process()?;
+                fork::check()?;
                 Err(Error::EnvRunning { how: env.describe().to_owned() })
             }
             State::Failed { why, remedy } => {
@@ -111,7 +110,7 @@ impl Env {
         let mut state = STATE.lock();
         match &*state {
             State::Running(env) => {
-                env.check_process()?;
+                fork::check()?;
                 Ok(Arc::clone(env))
             }
             State::Failed { why, remedy } => {
@@ -123,7 +122,7 @@ impl Env {
 
     /// Whether it runs in this process; never starts it.
     pub fn is_running() -> bool {
-        matches!(&*STATE.lock(), State::Running(env) if env.pid == std::process::id())
+        matches!(&*STATE.lock(), State::Running(_)) && !fork::forked()
     }
 
     /// Whether DMA memory is in hugepages.
@@ -156,15 +155,12 @@ impl Env {
                 .to_owned()
         }
     }
-
-    fn check_process(&self) -> Result<()> {
-        if self.pid == std::process::id() { Ok(()) } else { Err(Error::Forked { parent: self.pid }) }
-    }
 }
 
 fn start(state: &mut State, options: &EnvOptions) -> Result<Arc<Env>> {
     match try_start(options) {
         Ok(env) => {
+            fork::watch();
             let env = Arc::new(env);
             *state = State::Running(Arc::clone(&env));
             Ok(env)
@@ -220,7 +216,7 @@ fn try_start(options: &EnvOptions) -> std::result::Result<Env, Failure> {
     // SAFETY: the environment runs, so SPDK has measured the counter.
     clock::init(unsafe { spdk_sys::spdk_get_ticks_hz() });
     observer::install();
-    Ok(Env { pid: std::process::id(), hugepages, pci })
+    Ok(Env { hugepages, pci })
 }
 
 fn ordinary_megabytes() -> u32 {

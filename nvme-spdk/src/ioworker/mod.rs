@@ -24,6 +24,7 @@ pub use workload::{IoSize, Workload};
 
 use crate::cpu::{self, Core};
 use crate::error::{Error, Result};
+use crate::fork::forked;
 use crate::namespace::Namespace;
 use crate::qpair::Qpair;
 use crate::transport::Address;
@@ -118,7 +119,8 @@ impl IoWorker {
 
     /// Whether it still sends or waits.
     pub fn is_running(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        // The thread did not come along into a fork.
+        !forked() && self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Asks it to end: it sends nothing more and waits for what is in flight.
@@ -129,6 +131,10 @@ impl IoWorker {
     /// Waits for its end and returns what it found.
     pub fn join(mut self) -> Report {
         let thread = self.thread.take().expect("only join and drop take it, and both end the worker");
+        if forked() {
+            std::mem::forget(thread);
+            return Report { failure: Some(Failure::Disconnected), ..Report::default() };
+        }
         // A worker does not panic; if one does, its panic is not swallowed.
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
@@ -161,6 +167,10 @@ fn check_size(namespace: &Namespace, blocks: u32) -> Result<()> {
 impl Drop for IoWorker {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
+            if forked() {
+                std::mem::forget(thread);
+                return;
+            }
             // Nobody wants the report: end at once, with commands in flight.
             self.qpair.lane().ask_to_stop();
             let _ = thread.join();

@@ -30,6 +30,7 @@ use crate::clock::Ticks;
 use crate::cmdlog::CmdLog;
 use crate::command::{Command, Completion};
 use crate::error::{Error, Result};
+use crate::fork::forked;
 use crate::integrity::{Guard, Mismatch, Tables};
 use crate::status::Status;
 use slot::{Slot, State};
@@ -108,6 +109,9 @@ impl Deref for Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
+        if forked() {
+            return;
+        }
         if self.is_held() {
             // SPDK would call back into freed memory; a leak is the lesser evil. Not seen to happen: owners
             // free SPDK's queue pair first, which completes what is outstanding.

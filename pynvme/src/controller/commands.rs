@@ -1,6 +1,7 @@
 //! Admin commands of every controller.
 
 use nvme_spdk::{Command, IDENTIFY_SIZE};
+use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 
 use super::{Controller, send};
@@ -10,11 +11,38 @@ use crate::convert::{Int, OptionalInt, ensure};
 
 #[pymethods]
 impl Controller {
-    /// Any admin command.
-    #[pyo3(signature = (
-        opcode, buf=None, nsid=Int(0), cdw10=Int(0), cdw11=Int(0), cdw12=Int(0), cdw13=Int(0), cdw14=Int(0),
-        cdw15=Int(0), cb=None
-    ))]
+    /// Sends any admin command (NVMe Base Specification, Admin Command Set).
+    ///
+    /// Parameters
+    /// ----------
+    /// opcode : int
+    ///     Bits 15:0 of dword 0: the opcode, FUSE and PSDT.
+    /// buf : Buffer, optional
+    ///     Its data: ``buf.size`` bytes from ``buf.offset`` on.
+    /// nsid : int
+    ///     The namespace; 0 for none.
+    /// cdw10, cdw11, cdw12, cdw13, cdw14, cdw15 : int
+    ///     The dwords of the command.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (
+            opcode, buf=None, nsid=Int(0), cdw10=Int(0), cdw11=Int(0), cdw12=Int(0), cdw13=Int(0),
+            cdw14=Int(0), cdw15=Int(0), cb=None
+        ),
+        text_signature = "($self, opcode, buf=None, nsid=0, cdw10=0, cdw11=0, cdw12=0, cdw13=0, cdw14=0, cdw15=0, \
+            cb=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
     fn send_cmd<'py>(
         slf: Bound<'py, Self>,
@@ -41,8 +69,39 @@ impl Controller {
         send(slf, &command, buf, None, cb)
     }
 
-    /// Identify.
-    #[pyo3(signature = (buf, nsid=Int(0), cns=Int(1), cntid=Int(0), csi=Int(0), nvmsetid=Int(0), cb=None))]
+    /// Identify (NVMe Base Specification, Identify command).
+    ///
+    /// Parameters
+    /// ----------
+    /// buf : Buffer
+    ///     Where the data goes, at least 4096 bytes.
+    /// nsid : int
+    ///     The namespace, where cns asks for one.
+    /// cns : int
+    ///     Controller or Namespace Structure, 8 bits: 0 a namespace, 1 the controller, 2 the active
+    ///     namespaces.
+    /// cntid : int
+    ///     Controller identifier, 16 bits.
+    /// csi : int
+    ///     Command set identifier, 8 bits.
+    /// nvmsetid : int
+    ///     CNS specific identifier, 16 bits.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (buf, nsid=Int(0), cns=Int(1), cntid=Int(0), csi=Int(0), nvmsetid=Int(0), cb=None),
+        text_signature = "($self, buf, nsid=0, cns=1, cntid=0, csi=0, nvmsetid=0, cb=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
     fn identify<'py>(
         slf: Bound<'py, Self>,
@@ -62,10 +121,38 @@ impl Controller {
         send(slf, &command, Some(buf), Some(IDENTIFY_SIZE), cb)
     }
 
-    /// One field of what Identify returns.
-    #[pyo3(signature = (
-        byte_end, byte_begin=None, r#type=None, nsid=Int(0), cns=Int(1), cntid=Int(0), csi=Int(0), nvmsetid=Int(0)
-    ))]
+    /// Sends Identify, waits for it and takes one field of the data (NVMe Base Specification, Identify
+    /// command).
+    ///
+    /// Parameters
+    /// ----------
+    /// byte_end : int
+    ///     The last byte of the field, as the specification names it.
+    /// byte_begin : int, optional
+    ///     The first; the last one if left out.
+    /// type : type, optional
+    ///     int, which is the default, or str.
+    /// nsid, cns, cntid, csi, nvmsetid : int
+    ///     As for identify().
+    ///
+    /// Returns
+    /// -------
+    /// int or str
+    ///     A little-endian number, or ASCII without trailing blanks.
+    ///
+    /// Raises
+    /// ------
+    /// TimeoutError
+    ///     When the controller does not answer in time.
+    /// AssertionError
+    ///     When called from a callback, or for another type.
+    #[pyo3(
+        signature = (
+            byte_end, byte_begin=None, r#type=None, nsid=Int(0), cns=Int(1), cntid=Int(0), csi=Int(0),
+            nvmsetid=Int(0)
+        ),
+        text_signature = "($self, byte_end, byte_begin=None, type=None, nsid=0, cns=1, cntid=0, csi=0, nvmsetid=0)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
     fn id_data<'py>(
         slf: Bound<'py, Self>,
@@ -84,10 +171,38 @@ impl Controller {
         field(py, &bytes, byte_end.0, byte_begin.map(|begin| begin.0), r#type.as_ref())
     }
 
-    /// Get Features.
-    #[pyo3(signature = (
-        fid, sel=Int(0), buf=None, cdw11=Int(0), cdw12=Int(0), cdw13=Int(0), cdw14=Int(0), cdw15=Int(0), cb=None
-    ))]
+    /// Get Features (NVMe Base Specification, Get Features command). Its answer is dword 0 of the completion,
+    /// which waitdone() returns.
+    ///
+    /// Parameters
+    /// ----------
+    /// fid : int
+    ///     Feature identifier, 8 bits.
+    /// sel : int
+    ///     0 the current value, 1 the default, 2 the saved one, 3 what is supported.
+    /// buf : Buffer, optional
+    ///     For features with data.
+    /// cdw11, cdw12, cdw13, cdw14, cdw15 : int
+    ///     The other dwords of the command.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (
+            fid, sel=Int(0), buf=None, cdw11=Int(0), cdw12=Int(0), cdw13=Int(0), cdw14=Int(0),
+            cdw15=Int(0), cb=None
+        ),
+        text_signature = "($self, fid, sel=0, buf=None, cdw11=0, cdw12=0, cdw13=0, cdw14=0, cdw15=0, cb=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
     fn getfeatures<'py>(
         slf: Bound<'py, Self>,
@@ -106,10 +221,37 @@ impl Controller {
         send(slf, &command, buf, None, cb)
     }
 
-    /// Set Features.
-    #[pyo3(signature = (
-        fid, sv=Int(0), buf=None, cdw11=Int(0), cdw12=Int(0), cdw13=Int(0), cdw14=Int(0), cdw15=Int(0), cb=None
-    ))]
+    /// Set Features (NVMe Base Specification, Set Features command).
+    ///
+    /// Parameters
+    /// ----------
+    /// fid : int
+    ///     Feature identifier, 8 bits.
+    /// sv : int
+    ///     1 saves the value across resets and power cycles.
+    /// buf : Buffer, optional
+    ///     For features with data.
+    /// cdw11, cdw12, cdw13, cdw14, cdw15 : int
+    ///     The value, where it has no data.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (
+            fid, sv=Int(0), buf=None, cdw11=Int(0), cdw12=Int(0), cdw13=Int(0), cdw14=Int(0),
+            cdw15=Int(0), cb=None
+        ),
+        text_signature = "($self, fid, sv=0, buf=None, cdw11=0, cdw12=0, cdw13=0, cdw14=0, cdw15=0, cb=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "the signature of the original")]
     fn setfeatures<'py>(
         slf: Bound<'py, Self>,
@@ -128,14 +270,42 @@ impl Controller {
         send(slf, &command, buf, None, cb)
     }
 
-    /// Get Log Page.
-    #[pyo3(signature = (lid, buf, size=None, offset=Int(0), nsid=Int(0xffff_ffff), cb=None))]
+    /// Get Log Page (NVMe Base Specification, Get Log Page command).
+    ///
+    /// Parameters
+    /// ----------
+    /// lid : int
+    ///     Log page identifier, 8 bits.
+    /// buf : Buffer
+    ///     Where the data goes.
+    /// size : int, optional
+    ///     Bytes, a multiple of 4; the length of the buffer if left out.
+    /// offset : int
+    ///     Where in the log page to begin, in bytes, a multiple of 4.
+    /// nsid : int
+    ///     The namespace; 0xffffffff for the controller.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (lid, buf, size=None, offset=Int(0), nsid=Int(0xffff_ffff), cb=None),
+        text_signature = "($self, lid, buf, size=None, offset=0, nsid=0xffffffff, cb=None)"
+    )]
     fn getlogpage<'py>(
         slf: Bound<'py, Self>,
         lid: Int<u8>,
         buf: Bound<'py, Buffer>,
         size: OptionalInt<usize>,
-        offset: Int<u64>,
+        offset: Int<u128>,
         nsid: Int<u32>,
         cb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Self>> {
@@ -143,13 +313,37 @@ impl Controller {
         let size = size.map_or(len, |size| size.0);
         ensure(size.is_multiple_of(4), "size must be dword aligned")?;
         ensure(offset.0.is_multiple_of(4), "offset must be dword aligned")?;
+        ensure((size / 4) as u64 <= 1 << 32, "32-bit field")?;
+        let offset = u64::try_from(offset.0).map_err(|_| PyAssertionError::new_err("64-bit field"))?;
         ensure(size > 0 && size <= len, format!("{size} bytes of a log do not fit into a buffer of {len}"))?;
-        let command = Command::get_log_page(lid.0, nsid.0, offset.0, u32::try_from(size)?);
+        let command = Command::get_log_page(lid.0, nsid.0, offset, u32::try_from(size)?);
         send(slf, &command, Some(buf), Some(size), cb)
     }
 
-    /// Abort.
-    #[pyo3(signature = (cid, sqid=Int(0), cb=None))]
+    /// Abort (NVMe Base Specification, Abort command).
+    ///
+    /// Parameters
+    /// ----------
+    /// cid : int
+    ///     The identifier of the command to abort, 16 bits.
+    /// sqid : int
+    ///     The queue it was sent on; 0 is the admin queue.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (cid, sqid=Int(0), cb=None),
+        text_signature = "($self, cid, sqid=0, cb=None)"
+    )]
     fn abort<'py>(
         slf: Bound<'py, Self>,
         cid: Int<u16>,
@@ -160,12 +354,23 @@ impl Controller {
         send(slf, &command, None, None, cb)
     }
 
-    /// Asynchronous Event Request. It completes when an event occurs, and waitdone() sends the next by itself.
+    /// Asynchronous Event Request (NVMe Base Specification, Asynchronous Event Request command). It completes
+    /// when an event occurs, and waitdone() sends the next by itself.
     ///
     /// Parameters
     /// ----------
     /// cb : callable, optional
     ///     Called with each event from now on.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
     #[pyo3(signature = (cb=None))]
     fn aer<'py>(slf: Bound<'py, Self>, cb: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
         let callback = callback::check(cb)?;
@@ -173,7 +378,7 @@ impl Controller {
         Ok(slf)
     }
 
-    /// NVMe-MI Send.
+    /// NVMe-MI Send (NVMe Management Interface Specification, NVMe-MI Send command).
     ///
     /// Parameters
     /// ----------
@@ -185,7 +390,22 @@ impl Controller {
     ///     What is sent with it.
     /// mtype : int
     ///     Message type: 1 NVMe-MI, 4 PCIe.
-    #[pyo3(signature = (opcode, dword0=Int(0), dword1=Int(0), buf=None, mtype=Int(1), cb=None))]
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (opcode, dword0=Int(0), dword1=Int(0), buf=None, mtype=Int(1), cb=None),
+        text_signature = "($self, opcode, dword0=0, dword1=0, buf=None, mtype=1, cb=None)"
+    )]
     fn mi_send<'py>(
         slf: Bound<'py, Self>,
         opcode: Int<u32>,
@@ -198,8 +418,34 @@ impl Controller {
         send(slf, &mi_command(0x1d, opcode.0, dword0.0, dword1.0, mtype.0)?, buf, None, cb)
     }
 
-    /// NVMe-MI Receive; the parameters are those of mi_send().
-    #[pyo3(signature = (opcode, dword0=Int(0), dword1=Int(0), buf=None, mtype=Int(1), cb=None))]
+    /// NVMe-MI Receive (NVMe Management Interface Specification, NVMe-MI Receive command).
+    ///
+    /// Parameters
+    /// ----------
+    /// opcode : int
+    ///     The opcode of the NVMe Management Interface command.
+    /// dword0, dword1 : int
+    ///     Its request data.
+    /// buf : Buffer, optional
+    ///     Where the response data goes.
+    /// mtype : int
+    ///     Message type: 1 NVMe-MI, 4 PCIe.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (opcode, dword0=Int(0), dword1=Int(0), buf=None, mtype=Int(1), cb=None),
+        text_signature = "($self, opcode, dword0=0, dword1=0, buf=None, mtype=1, cb=None)"
+    )]
     fn mi_receive<'py>(
         slf: Bound<'py, Self>,
         opcode: Int<u32>,
@@ -212,7 +458,7 @@ impl Controller {
         send(slf, &mi_command(0x1e, opcode.0, dword0.0, dword1.0, mtype.0)?, buf, None, cb)
     }
 
-    /// Security Receive.
+    /// Security Receive (NVMe Base Specification, Security Receive command).
     ///
     /// Parameters
     /// ----------
@@ -226,7 +472,22 @@ impl Controller {
     ///     NVMe Security Specific Field, 8 bits.
     /// size : int, optional
     ///     Allocation length in bytes; the length of the buffer if left out.
-    #[pyo3(signature = (buf, spsp, secp=Int(1), nssf=Int(0), size=None, cb=None))]
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (buf, spsp, secp=Int(1), nssf=Int(0), size=None, cb=None),
+        text_signature = "($self, buf, spsp, secp=1, nssf=0, size=None, cb=None)"
+    )]
     fn security_receive<'py>(
         slf: Bound<'py, Self>,
         buf: Option<Bound<'py, Buffer>>,
@@ -239,8 +500,36 @@ impl Controller {
         security(slf, 0x82, buf, spsp.0, secp.0, nssf.0, size, cb)
     }
 
-    /// Security Send; the parameters are those of security_receive().
-    #[pyo3(signature = (buf, spsp, secp=Int(1), nssf=Int(0), size=None, cb=None))]
+    /// Security Send (NVMe Base Specification, Security Send command).
+    ///
+    /// Parameters
+    /// ----------
+    /// buf : Buffer
+    ///     What is sent.
+    /// spsp : int
+    ///     SP Specific, 16 bits.
+    /// secp : int
+    ///     Security Protocol, 8 bits.
+    /// nssf : int
+    ///     NVMe Security Specific Field, 8 bits.
+    /// size : int, optional
+    ///     Allocation length in bytes; the length of the buffer if left out.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (buf, spsp, secp=Int(1), nssf=Int(0), size=None, cb=None),
+        text_signature = "($self, buf, spsp, secp=1, nssf=0, size=None, cb=None)"
+    )]
     fn security_send<'py>(
         slf: Bound<'py, Self>,
         buf: Option<Bound<'py, Buffer>>,

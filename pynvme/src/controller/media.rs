@@ -20,17 +20,33 @@ const CHUNK: usize = 4096;
 
 #[pymethods]
 impl Controller {
-    /// Format NVM, the command alone: Namespace.format() also brings the namespace up to date.
+    /// Format NVM, the command alone (NVMe Base Specification, Format NVM command). Namespace.format() also
+    /// brings the namespace up to date.
     ///
     /// Parameters
     /// ----------
     /// lbaf : int
     ///     LBA format, 0 to 15.
     /// ses : int
-    ///     Secure erase setting: 0 none, 1 user data, 2 cryptographic.
+    ///     Secure erase setting, 0 to 7: 0 none, 1 user data, 2 cryptographic.
     /// nsid : int
     ///     The namespace; 0xffffffff for all.
-    #[pyo3(signature = (lbaf=Int(0), ses=Int(0), nsid=Int(1), cb=None))]
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (lbaf=Int(0), ses=Int(0), nsid=Int(1), cb=None),
+        text_signature = "($self, lbaf=0, ses=0, nsid=1, cb=None)"
+    )]
     pub(crate) fn format<'py>(
         slf: Bound<'py, Self>,
         lbaf: Int<u32>,
@@ -44,15 +60,31 @@ impl Controller {
         send(slf, &command, None, None, cb)
     }
 
-    /// Sanitize. When it has started, nothing is expected of any block of any namespace any more.
+    /// Sanitize (NVMe Base Specification, Sanitize command). When it has started, nothing is expected of any
+    /// block of any namespace any more.
     ///
     /// Parameters
     /// ----------
     /// option : int
     ///     Dword 10: 1 exit failure mode, 2 block erase, 3 overwrite, 4 crypto erase, and its flags.
     /// pattern : int
-    ///     Overwrite pattern.
-    #[pyo3(signature = (option=Int(2), pattern=Int(0), cb=None))]
+    ///     Overwrite pattern, 32 bits.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (option=Int(2), pattern=Int(0), cb=None),
+        text_signature = "($self, option=2, pattern=0, cb=None)"
+    )]
     fn sanitize<'py>(
         slf: Bound<'py, Self>,
         option: Int<u32>,
@@ -63,7 +95,7 @@ impl Controller {
         send(slf, &command, None, None, cb)
     }
 
-    /// Device Self-test.
+    /// Device Self-test (NVMe Base Specification, Device Self-test command).
     ///
     /// Parameters
     /// ----------
@@ -71,7 +103,22 @@ impl Controller {
     ///     Self-test code: 1 short, 2 extended, 15 abort.
     /// nsid : int
     ///     The namespace to include; 0 none, 0xffffffff all.
-    #[pyo3(signature = (stc=Int(1), nsid=Int(u32::MAX), cb=None))]
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
+    #[pyo3(
+        signature = (stc=Int(1), nsid=Int(u32::MAX), cb=None),
+        text_signature = "($self, stc=1, nsid=0xffffffff, cb=None)"
+    )]
     fn dst<'py>(
         slf: Bound<'py, Self>,
         stc: Int<u32>,
@@ -81,16 +128,28 @@ impl Controller {
         send(slf, &Command::admin(DEVICE_SELF_TEST).nsid(nsid.0).cdw10(stc.0), None, None, cb)
     }
 
-    /// Firmware Image Download: one piece of an image.
+    /// One piece of a firmware image (NVMe Base Specification, Firmware Image Download command).
     ///
     /// Parameters
     /// ----------
     /// buf : Buffer
     ///     The piece.
     /// offset : int
-    ///     Where it belongs in the image, in bytes.
+    ///     Where it belongs in the image, in bytes, a multiple of 4.
     /// size : int, optional
-    ///     Bytes; the length of the buffer if left out.
+    ///     Bytes, a multiple of 4; the length of the buffer if left out.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
     #[pyo3(signature = (buf, offset, size=None, cb=None))]
     fn fw_download<'py>(
         slf: Bound<'py, Self>,
@@ -106,7 +165,7 @@ impl Controller {
         send(slf, &command, Some(buf), None, cb)
     }
 
-    /// Firmware Commit.
+    /// Firmware Commit (NVMe Base Specification, Firmware Commit command).
     ///
     /// Parameters
     /// ----------
@@ -114,6 +173,18 @@ impl Controller {
     ///     Firmware slot, 0 to 7; 0 lets the controller choose.
     /// action : int
     ///     Commit action, 0 to 7.
+    /// cb : callable, optional
+    ///     Called with the completion, where the script waits.
+    ///
+    /// Returns
+    /// -------
+    /// Controller
+    ///     Itself, for ``.waitdone()``.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it cannot be submitted: 127 commands are outstanding, or its data does not fit.
     #[pyo3(signature = (slot, action, cb=None))]
     fn fw_commit<'py>(
         slf: Bound<'py, Self>,
@@ -124,7 +195,8 @@ impl Controller {
         send(slf, &commit_command(slot.0, action.0)?, None, None, cb)
     }
 
-    /// Downloads a firmware image from a file and commits it; waits for each step.
+    /// Downloads a firmware image from a file and commits it; waits for each step (NVMe Base Specification,
+    /// Firmware Update Process).
     ///
     /// Parameters
     /// ----------
@@ -132,7 +204,17 @@ impl Controller {
     ///     The image.
     /// slot, action : int
     ///     Where and how to commit it, as for fw_commit().
-    #[pyo3(signature = (filename, slot=Int(0), action=Int(1)))]
+    ///
+    /// Raises
+    /// ------
+    /// OSError
+    ///     When the file cannot be read.
+    /// TimeoutError
+    ///     When the controller does not answer in time.
+    #[pyo3(
+        signature = (filename, slot=Int(0), action=Int(1)),
+        text_signature = "($self, filename, slot=0, action=1)"
+    )]
     fn downfw(&self, py: Python<'_>, filename: PathBuf, slot: Int<u32>, action: Int<u32>) -> PyResult<()> {
         let commit = commit_command(slot.0, action.0)?;
         let image = std::fs::read(&filename)?;

@@ -38,9 +38,10 @@ use crate::pcie::{Pcie, Tcp};
 ///
 /// Notes
 /// -----
-/// All command methods return the controller and do not wait; call waitdone(), where the callbacks run. A callback
-/// is called as ``cb(cpl)`` with the four dwords of the completion, or as ``cb(cdw0, status)``. A completion with an
-/// error status is a warning, ``ERROR status: sct/sc``. At most 127 commands may be outstanding.
+/// All command methods return the controller and do not wait; call waitdone(), where the callbacks run. A
+/// callback is called as ``cb(cpl)`` with the four dwords of the completion, or as ``cb(cdw0, status)``. A
+/// completion with an error status is a warning, ``ERROR status: sct/sc``. At most 127 commands may be
+/// outstanding. ``nvme0[offset]`` is a 32-bit register (NVMe Base Specification, Controller Properties).
 #[pyclass(frozen, subclass, module = "nvme")]
 pub(crate) struct Controller {
     admin: Arc<Admin>,
@@ -67,12 +68,9 @@ impl Controller {
         pcie: &Bound<'_, PyAny>,
         nvme_init_func: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let device = pcie.cast::<Pcie>()?;
         let exact = pcie.is_exact_instance_of::<Pcie>() || pcie.is_exact_instance_of::<Tcp>();
-        if !exact {
-            return Err(pyo3::exceptions::PyTypeError::new_err(
-                "a controller is made of a Pcie or Tcp object",
-            ));
-        }
+        ensure(exact, "a controller is made of a Pcie or Tcp object, not of a subclass")?;
         let attached = nvme_init_func.is_some_and(|f| f.is_instance_of::<pyo3::types::PyBool>());
         let good = match nvme_init_func {
             Some(f) if attached => f.is_truthy()?,
@@ -80,7 +78,7 @@ impl Controller {
             None => true,
         };
         ensure(good, "nvme_init_func is None, True or a function of the controller")?;
-        let pcie = pcie.cast::<Pcie>()?.get();
+        let pcie = device.get();
         if pcie.controller().is_closed() {
             return Err(errors::NvmeEnumerateError::new_err(
                 "fail to create the controller: the device was closed; make a new Pcie object",
@@ -104,17 +102,23 @@ impl Controller {
         }
     }
 
-    /// Controller Capabilities, the 64-bit register at offset 0.
+    /// The 64-bit register at offset 0 (NVMe Base Specification, Controller Capabilities).
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When the device is closed.
     #[getter]
     fn cap(&self, py: Python<'_>) -> PyResult<u64> {
         py.detach(|| self.inner().read_register64(0)).map_err(errors::usual)
     }
 
-    /// Milliseconds a command may take on any queue of the controller, 10000 unless set; holds for outstanding
-    /// commands, too. 0 is no limit.
+    /// Milliseconds a command may take on any queue of the controller, 10000 unless set; holds for
+    /// outstanding commands, too. 0 is no limit.
     ///
-    /// A command that takes longer is a warning, ``drive timeout: qpair: %d, cid: %d``, and its callback gets a
-    /// completion of all ones; it stays outstanding, and waitdone() goes on waiting for it.
+    /// A command that takes longer is a warning, ``drive timeout: qpair: %d, cid: %d``, and its callback gets
+    /// a completion of all ones; it stays outstanding, and waitdone() goes on waiting for it, for 20 seconds
+    /// more than this.
     #[getter]
     pub(crate) fn timeout(&self) -> u64 {
         self.inner()
@@ -128,7 +132,8 @@ impl Controller {
         self.inner().set_command_timeout(timeout);
     }
 
-    /// The largest transfer in bytes, at most 1 MiB: what Identify says now (MDTS, CAP.MPSMIN).
+    /// Bytes of the largest transfer, at most 1 MiB: what Identify says now (NVMe Base Specification,
+    /// Identify Controller data structure, MDTS; in units of CAP.MPSMIN).
     #[getter]
     fn mdts(&self, py: Python<'_>) -> PyResult<u64> {
         let power = self.identify_data(py, &Command::identify(1, 0))?.1[77];
@@ -139,15 +144,18 @@ impl Controller {
         })
     }
 
-    /// Resets the controller and initialises it again; over TCP by connecting anew.
+    /// Resets the controller and initialises it again (NVMe Base Specification, Controller Level Reset); over
+    /// TCP by connecting anew.
     ///
-    /// Queue pairs are gone afterwards and what was outstanding is forgotten; workers end with what they have.
-    /// Namespaces and the timeout stay.
+    /// Queue pairs are gone afterwards and what was outstanding is forgotten; workers end with what they
+    /// have. Namespaces and the timeout stay.
     ///
     /// Raises
     /// ------
     /// NvmeEnumerateError
     ///     When the device does not come back; reset() may be tried again.
+    /// AssertionError
+    ///     For a controller that was attached to as it ran (nvme_init_func=True).
     fn reset(&self, py: Python<'_>) -> PyResult<()> {
         ensure(
             !self.attached,
@@ -156,23 +164,56 @@ impl Controller {
         self.admin.reset(py)
     }
 
-    /// Sets up the admin queue; a step of a PCIe initialisation of one's own.
+    /// Sets up the admin queue: registers AQA, ASQ and ACQ (NVMe Base Specification, Memory-Based Controller
+    /// Initialization). A step of a PCIe initialisation of one's own.
+    ///
+    /// Returns
+    /// -------
+    /// int
+    ///     0, or a negative number.
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP: connecting has done this.
     fn init_adminq(&self) -> PyResult<i32> {
         Err(connected_already("init_adminq()"))
     }
 
-    /// Finds the namespaces; a step of a PCIe initialisation of one's own.
+    /// Finds the namespaces, from the Identify Controller data that was read last (NVMe Base Specification,
+    /// Identify command). A step of a PCIe initialisation of one's own.
+    ///
+    /// Returns
+    /// -------
+    /// int
+    ///     0, or a negative number.
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP: connecting has done this.
     fn init_ns(&self) -> PyResult<i32> {
         Err(connected_already("init_ns()"))
     }
 
-    /// Takes the answer to Set Features, Number of Queues; a step of a PCIe initialisation of one's own.
+    /// Takes the answer to Set Features, Number of Queues (NVMe Base Specification, Set Features command). A
+    /// step of a PCIe initialisation of one's own.
+    ///
+    /// Parameters
+    /// ----------
+    /// cdw0 : int
+    ///     Dword 0 of the completion.
+    ///
+    /// Raises
+    /// ------
+    /// NotImplementedError
+    ///     Over TCP: connecting has done this.
     fn init_queues(&self, cdw0: Int<u32>) -> PyResult<()> {
         let _ = cdw0;
         Err(connected_already("init_queues()"))
     }
 
-    /// The identifier of the admin command that was sent last.
+    /// The identifier of the admin command that was sent last, also when the driver sent it.
     #[getter]
     fn latest_cid(&self) -> PyResult<u16> {
         self.inner().latest_cid().map_err(errors::usual)
@@ -184,8 +225,8 @@ impl Controller {
         Ok(self.inner().latest_latency().map_err(errors::usual)?.as_micros())
     }
 
-    /// Waits for admin commands and runs their callbacks. Asynchronous events are reported and do not count; each
-    /// is followed by another request with the callback that aer() got last.
+    /// Waits for admin commands and runs their callbacks. Asynchronous events are reported and do not count;
+    /// each is followed by another request with the callback that aer() got last.
     ///
     /// Parameters
     /// ----------
@@ -201,42 +242,87 @@ impl Controller {
     /// ------
     /// TimeoutError
     ///     After 20 seconds more than ``timeout``.
+    /// ConnectionError
+    ///     When the device is gone.
     /// AssertionError
     ///     When called from a callback.
-    #[pyo3(signature = (expected=Int(1)))]
+    #[pyo3(
+        signature = (expected=Int(1)),
+        text_signature = "($self, expected=1)"
+    )]
     fn waitdone(&self, py: Python<'_>, expected: Int<u32>) -> PyResult<u32> {
         self.admin.waitdone(py, expected.0, self.timeout())
     }
 
-    /// The name of an admin command.
+    /// The name of an admin command (NVMe Base Specification, Opcodes for Admin Commands).
+    ///
+    /// Parameters
+    /// ----------
+    /// opcode : int
+    ///     8 bits.
+    ///
+    /// Returns
+    /// -------
+    /// str
+    ///     "Unknown" where the specification has none.
     #[staticmethod]
     fn cmdname(opcode: Int<u32>) -> PyResult<&'static str> {
         ensure(opcode.0 < 256, "an opcode has 8 bits")?;
         Ok(names::admin_command(opcode.0 as u8))
     }
 
-    /// Whether the controller supports a command: bit 0 of its entry in the log page Commands Supported and
-    /// Effects (05h).
+    /// Whether the controller supports a command: bit 0 of its entry in the log page 05h (NVMe Base
+    /// Specification, Commands Supported and Effects).
     ///
     /// Parameters
     /// ----------
     /// opcode : int
     ///     An admin opcode, or 256 + an I/O opcode.
+    ///
+    /// Returns
+    /// -------
+    /// bool
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When the opcode is 512 or more.
     pub(crate) fn supports(&self, py: Python<'_>, opcode: Int<u32>) -> PyResult<bool> {
         ensure(opcode.0 < 512, "an opcode is less than 256; I/O opcodes are asked for with 256 added")?;
         let (_, log) = self.fetch(py, &Command::get_log_page(5, u32::MAX, 0, 4096), 4096)?;
         Ok(log[4 * opcode.0 as usize] & 1 != 0)
     }
 
-    /// Prints the newest commands of the admin queue on standard error; 0 prints all of them.
-    #[pyo3(signature = (count=Int(0)))]
+    /// Prints the newest commands of the admin queue on standard error, newest first.
+    ///
+    /// Parameters
+    /// ----------
+    /// count : int
+    ///     How many; 0 prints all that are recorded, at most 2050.
+    #[pyo3(
+        signature = (count=Int(0)),
+        text_signature = "($self, count=0)"
+    )]
     fn cmdlog(&self, count: Int<usize>) {
         crate::log::print_cmdlog(&self.address, self.inner().cmdlog(), count.0);
     }
 
-    /// The newest commands as dicts, newest first; 0 returns all of them. Keys: submitted, command, sqe,
-    /// completion, cqe, latency_us; the last three are None for an outstanding command.
-    #[pyo3(signature = (count=Int(0)))]
+    /// The newest commands of the admin queue, newest first.
+    ///
+    /// Parameters
+    /// ----------
+    /// count : int
+    ///     How many; 0 returns all that are recorded, at most 2050.
+    ///
+    /// Returns
+    /// -------
+    /// list of dict
+    ///     ``submitted`` (local time), ``command`` (text), ``sqe`` (16 dwords), ``completion`` (text),
+    ///     ``cqe`` (4 dwords) and ``latency_us``; the last three are None for an outstanding command.
+    #[pyo3(
+        signature = (count=Int(0)),
+        text_signature = "($self, count=0)"
+    )]
     fn cmdlog_entries<'py>(&self, py: Python<'py>, count: Int<usize>) -> PyResult<Bound<'py, PyList>> {
         crate::log::cmdlog_entries(py, self.inner().cmdlog(), count.0)
     }

@@ -28,12 +28,16 @@ pub(crate) struct IoWorker {
     /// Percentages before close(), counts afterwards: by opcode.
     #[pyo3(get)]
     op_counter: Py<PyDict>,
+    /// The list of completions per second that was given.
     #[pyo3(get)]
     output_io_per_second: Option<Py<PyAny>>,
+    /// The dict of percentiles that was given.
     #[pyo3(get)]
     output_percentile_latency: Option<Py<PyDict>>,
+    /// The list of commands that was given.
     #[pyo3(get)]
     output_cmdlog_list: Option<Py<PyList>>,
+    /// Whether an error ends the process at close().
     #[pyo3(get)]
     fw_debug: bool,
     /// The commands were given: all of them count for the first opcode.
@@ -86,7 +90,17 @@ impl IoWorker {
 
 #[pymethods]
 impl IoWorker {
-    /// Starts the worker and returns it. If it cannot start, close() says so.
+    /// Starts the worker. If it cannot start, close() says so.
+    ///
+    /// Returns
+    /// -------
+    /// _IOWorker
+    ///     Itself.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it was started before.
     fn start(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         let py = slf.py();
         let this = slf.get();
@@ -134,8 +148,18 @@ impl IoWorker {
         }
     }
 
-    /// Waits for its end, frees its queue pair, fills the output containers, warns about errors, and returns the
-    /// result. Closing again returns the same result.
+    /// Waits for its end, frees its queue pair, fills the output containers and warns about errors. Closing again
+    /// returns the same result.
+    ///
+    /// Returns
+    /// -------
+    /// _DotDict
+    ///     Counts, milliseconds, microseconds of latency, and the first error: items that are attributes, too.
+    ///
+    /// Raises
+    /// ------
+    /// AssertionError
+    ///     When it was not started.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         // In short steps, so that no lock is held while signal handlers run.
         let ended = loop {

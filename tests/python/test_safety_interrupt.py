@@ -1,0 +1,91 @@
+"""Ctrl-C while something is waited for, also when nobody will ever answer."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from conftest import OPEN
+
+WAITS = {
+    "waitdone": "nvme0n1.read(qpair, buf, 0).waitdone()",
+    "admin": "nvme0.getfeatures(7).waitdone()",
+    "identify": "nvme0.id_data(3)",
+    "register": "nvme0[0x1c]",
+    "qpair": "d.Qpair(nvme0, 8)",
+    "connect": "d.Pcie(address, timeout=60)",
+    "worker": "nvme0n1.ioworker(io_size=8, time=60).start().close()",
+    "with": "with nvme0n1.ioworker(io_size=8, time=60): time.sleep(60)",
+    "reset": "nvme0.reset()",
+}
+
+
+@pytest.mark.parametrize("what", WAITS)
+def test_ctrl_c_ends_it_at_once(what, own_target):
+    script = OPEN + textwrap.dedent(f"""
+        print("ready", flush=True)
+        input()
+        print("waiting", flush=True)
+        begin = time.monotonic()
+        try:
+            {WAITS[what]}
+        except (KeyboardInterrupt, AssertionError) as error:
+            interrupt = error if isinstance(error, KeyboardInterrupt) else error.__context__
+            print(type(interrupt).__name__, flush=True)
+        input()
+        # Whatever was interrupted, the module works on; the controller after a reset at the latest.
+        try:
+            nvme0.reset()
+        except d.NvmeEnumerateError:
+            pcie.close()
+            nvme0 = d.Controller(d.Pcie(address))
+        nvme0.getfeatures(7).waitdone()
+        queue = d.Qpair(nvme0, 8)
+        d.Namespace(nvme0).read(queue, buf, 0).waitdone()
+        print("on")
+    """)
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, own_target.address],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout.readline() == "ready\n"
+        os.kill(own_target.pid, signal.SIGSTOP)
+        child.stdin.write("\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "waiting\n"
+        time.sleep(0.4)
+        begin = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        assert child.stdout.readline() == "KeyboardInterrupt\n"
+        assert time.monotonic() - begin < 2
+        os.kill(own_target.pid, signal.SIGCONT)
+        assert child.communicate("\n", timeout=30)[0] == "on\n"
+        assert child.returncode == 0
+    finally:
+        os.kill(own_target.pid, signal.SIGCONT)
+        child.kill()
+        child.wait()
+
+
+def test_a_handler_of_the_scripts_own_runs(safely):
+    said = safely("""
+        class Alarm(Exception):
+            pass
+        def handler(number, frame):
+            raise Alarm
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        begin = time.monotonic()
+        try:
+            nvme0.waitdone()
+        except Alarm:
+            print("alarm", time.monotonic() - begin < 1)
+        nvme0.getfeatures(7).waitdone()
+    """)
+    assert said == "alarm True\n"
