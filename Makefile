@@ -18,6 +18,8 @@ pciaddr ?=
 port ?= 4420
 JOBS ?= 1
 FAILED ?=
+PAIRS ?= 15
+SECONDS ?= 1
 
 .PHONY: help
 help: ## list the verbs
@@ -79,6 +81,13 @@ conformance: module ## run pynvme's own tests, writes docs/conformance.md (TESTS
 	@scripts/conformance/setup
 	@scripts/with-hugepages 1536 $(python) -B scripts/conformance/run.py \
 	    --tests '$(TESTS)' --jobs $(JOBS) $(if $(FAILED),--failed)
+
+# Without valgrind everything but the instructions is measured.
+.PHONY: bench
+bench: module ## compare with SPDK's perf, writes target/bench (PAIRS=15 SECONDS=1)
+	-@scripts/install-packages valgrind
+	@cargo build --release --quiet -p nvme-spdk --example bench_worker
+	@scripts/with-hugepages 1536 $(python) -B scripts/bench/run.py --pairs $(PAIRS) --seconds $(SECONDS)
 
 .PHONY: lint
 lint: vendor venv ## check format and style of Rust, Python and the documentation
