@@ -25,6 +25,8 @@ pub(crate) struct Guard {
     known: RefCell<Vec<Known>>,
     /// Claims that refer to places in `known`.
     claims: Cell<usize>,
+    /// Blocks that were read and found as they were written.
+    verified: Cell<u64>,
 }
 
 struct Known {
@@ -39,7 +41,18 @@ const DSM_RANGE: usize = 16;
 
 impl Guard {
     pub(crate) fn new(tables: Arc<Tables>) -> Self {
-        Guard { tables, version: Cell::new(0), known: RefCell::default(), claims: Cell::new(0) }
+        Guard {
+            tables,
+            version: Cell::new(0),
+            known: RefCell::default(),
+            claims: Cell::new(0),
+            verified: Cell::new(0),
+        }
+    }
+
+    /// How many blocks were read by this queue and found as they were written.
+    pub(crate) fn verified(&self) -> u64 {
+        self.verified.get()
     }
 
     /// Locks the blocks of an I/O command; `None` if another command holds one of them.
@@ -120,7 +133,10 @@ impl Guard {
             _ => {
                 if opcode == nvm_opcode::READ && success && table.is_enabled() {
                     // SAFETY: as the caller promises.
-                    mismatch = unsafe { table.verify(lba, blocks, data, len) }.err();
+                    match unsafe { table.verify(lba, blocks, data, len) } {
+                        Ok(compared) => self.verified.set(self.verified.get() + compared),
+                        Err(found) => mismatch = Some(found),
+                    }
                 }
                 table.unlock(lba, blocks);
             }

@@ -157,6 +157,11 @@ impl Core {
         self.slots().len() - self.free().len()
     }
 
+    /// How many blocks its reads found as they were written.
+    pub(crate) fn verified(&self) -> u64 {
+        self.guard.verified()
+    }
+
     /// How many completions wait to be taken by [`next`](Self::next).
     pub(crate) fn ready(&self) -> usize {
         self.done().len()
