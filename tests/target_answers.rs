@@ -44,6 +44,8 @@ fn identify_is_that_of_a_vendor_and_says_what_works() {
         assert_ne!((identify.vendor_id() & 0xff, identify.subsystem_vendor_id()), (0, 0));
         assert_eq!(controller.max_transfer(), Some(LARGEST as u64));
         assert_eq!(identify.mdts(), 5);
+        // It takes four event requests, and says so.
+        assert_eq!(identify.aerl(), 3);
         // Compare, Dataset Management, Write Zeroes; not Verify.
         assert_eq!(identify.oncs() & 0x8d, 0x0d, "{:#x}", identify.oncs());
         assert_eq!(identify.oacs() & 0x02, 0x02, "Format NVM: {:#x}", identify.oacs());

@@ -33,6 +33,7 @@ identify(struct spdk_nvmf_request *req)
 	if (is_nvm(ctrlr)) {
 		/* Executed, but not said. */
 		cdata->oncs.compare = 1;
+		cdata->aerl = NVMF_MAX_ASYNC_EVENTS - 1;
 		/* format.c takes it: what memory held is gone in any case. */
 		cdata->fna.crypto_erase_supported = 1;
 	}
