@@ -95,6 +95,16 @@ pub mod nvm_opcode {
     pub const VERIFY: u8 = 0x0c;
 }
 
+/// What byte 4 of a fabrics command says: which one it is (NVMe over Fabrics specification, "Fabrics Commands").
+pub(crate) mod fabrics_type {
+    pub const PROPERTY_SET: u32 = 0x00;
+    pub const CONNECT: u32 = 0x01;
+    pub const PROPERTY_GET: u32 = 0x04;
+}
+
+/// A fabrics command, of which the type is missing.
+const FABRICS: Command = Command::admin(admin_opcode::FABRICS);
+
 impl Command {
     /// An I/O command with everything but opcode and namespace zero.
     pub const fn io(opcode: u8, nsid: u32) -> Self {
@@ -170,6 +180,17 @@ impl Command {
             .cdw11(dwords >> 16)
             .cdw12(offset as u32)
             .cdw13((offset >> 32) as u32)
+    }
+
+    /// Property Get of a 4 or 8 byte property; its value is in dwords 0 and 1 of the completion (NVMe over
+    /// Fabrics specification, "Property Get Command").
+    pub const fn property_get(offset: u32, wide: bool) -> Self {
+        Command { nsid: fabrics_type::PROPERTY_GET, cdw10: wide as u32, cdw11: offset, ..FABRICS }
+    }
+
+    /// Property Set of a 4 byte property (NVMe over Fabrics specification, "Property Set Command").
+    pub const fn property_set(offset: u32, value: u32) -> Self {
+        Command { nsid: fabrics_type::PROPERTY_SET, cdw11: offset, cdw12: value, ..FABRICS }
     }
 
     /// The starting LBA of a command that names a range.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::clock::Ticks;
 use crate::cmdlog::CmdLog;
-use crate::command::{Command, Completion, admin_opcode};
+use crate::command::{Command, Completion, admin_opcode, fabrics_type};
 use crate::queue;
 
 thread_local! {
@@ -34,8 +34,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// Whether it was a Fabrics Connect (NVMe over Fabrics specification, "Connect Command").
     pub(crate) fn is_connect(&self) -> bool {
-        // Byte 4 of a fabrics command is its type.
-        self.command.opcode == admin_opcode::FABRICS && self.command.nsid & 0xff == 0x01
+        self.command.opcode == admin_opcode::FABRICS && self.command.nsid & 0xff == fabrics_type::CONNECT
     }
 }
 

@@ -42,7 +42,9 @@ thread_local! {
 
 /// Asked by nvme-spdk between slices of every wait: runs Python's signal handlers.
 pub(crate) fn interrupted() -> bool {
-    let raised = Python::attach(|py| py.check_signals()).err();
+    // A daemon thread may wait here when the interpreter ends: then there is nobody left to wait for.
+    let Some(checked) = Python::try_attach(|py| py.check_signals()) else { return true };
+    let raised = checked.err();
     let any = raised.is_some();
     if any {
         RAISED.set(raised);

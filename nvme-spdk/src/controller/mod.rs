@@ -3,8 +3,8 @@
 mod inner;
 pub(crate) mod open;
 mod options;
+mod registers;
 
-use std::ffi::c_int;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,11 @@ pub use options::ConnectOptions;
 use crate::buffer::DmaBuf;
 use crate::cmdlog::CmdLog;
 use crate::command::Command;
-use crate::deadline::{Deadline, bounded, timed_out};
 use crate::error::{Error, Result};
 use crate::identify::{IDENTIFY_SIZE, IdentifyController};
 use crate::integrity::Tables;
 use crate::lane::Kind;
 use crate::namespace::Namespace;
-use crate::observer::Scope;
 use crate::qpair::Qpair;
 use crate::queue::{Completed, Data, Token};
 use crate::transport::Address;
@@ -194,64 +192,6 @@ impl Controller {
     /// [`Error::Dead`] after [`close`](Self::close).
     pub fn next_completion(&self) -> Result<Option<Completed>> {
         self.inner.admin().next().map_err(|e| self.inner.explain(e))
-    }
-
-    /// Reads a 32-bit controller register: a property over fabrics, BAR0 on PCIe.
-    ///
-    /// # Errors
-    /// [`Error::Command`] if the controller refuses, [`Error::Timeout`], [`Error::Dead`].
-    pub fn read_register(&self, offset: u32) -> Result<u32> {
-        let mut value = 0;
-        // SAFETY: the controller is open while its lane is locked, and the result is written to a local.
-        self.access(offset, |ctrlr| unsafe { spdk_sys::shim_ctrlr_get_reg_4(ctrlr, offset, &mut value) })?;
-        Ok(value)
-    }
-
-    /// Reads a 64-bit controller register.
-    ///
-    /// # Errors
-    /// As [`read_register`](Self::read_register).
-    pub fn read_register64(&self, offset: u32) -> Result<u64> {
-        let mut value = 0;
-        // SAFETY: as in read_register.
-        self.access(offset, |ctrlr| unsafe { spdk_sys::shim_ctrlr_get_reg_8(ctrlr, offset, &mut value) })?;
-        Ok(value)
-    }
-
-    /// Writes a 32-bit controller register. What that does to the controller is up to the caller.
-    ///
-    /// # Errors
-    /// As [`read_register`](Self::read_register).
-    pub fn write_register(&self, offset: u32, value: u32) -> Result<()> {
-        // SAFETY: as in read_register.
-        self.access(offset, |ctrlr| unsafe { spdk_sys::shim_ctrlr_set_reg_4(ctrlr, offset, value) })
-    }
-
-    fn access(&self, offset: u32, call: impl FnOnce(*mut spdk_sys::spdk_nvme_ctrlr) -> c_int) -> Result<()> {
-        if !offset.is_multiple_of(4) {
-            return Err(Error::InvalidArgument(format!(
-                "register offsets are multiples of 4, not {offset:#x}"
-            )));
-        }
-        let inner = &self.inner;
-        let link = inner.admin().lock().map_err(|e| inner.explain(e))?;
-        let scope = Scope::new(Some(inner.admin().log()), None);
-        let timeout = inner.options().timeout;
-        let (rc, ended) = bounded(&Deadline::after(timeout), || call(link.handle.as_ptr()));
-        match (rc, scope.failure()) {
-            (0, _) => Ok(()),
-            _ if ended => {
-                Err(timed_out(format!("accessing register {offset:#x} of {}", inner.address()), timeout))
-            }
-            (_, Some(failure)) => Err(Error::Command {
-                what: format!("accessing register {offset:#x}"),
-                status: failure.completion.status(),
-            }),
-            (rc, None) if rc == -libc::ENOTSUP => {
-                Err(Error::Unsupported(format!("this SPDK gives no access to register {offset:#x}")))
-            }
-            _ => Err(inner.dead("failed")),
-        }
     }
 
     /// The log of the admin queue.

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use super::Core;
 use crate::buffer::DmaBuf;
 use crate::clock::Ticks;
-use crate::command::{Command, Completion};
+use crate::command::{Command, Completion, admin_opcode};
 use crate::integrity::{Claim, Mismatch};
 use crate::queue::{Note, Outcome};
 use crate::status::Status;
@@ -94,8 +94,17 @@ impl Slot {
         command.cid = cid;
         self.command.set(command);
         let queue = self.queue();
-        queue.latest_cid.set(cid);
+        if !self.is_register_access() {
+            queue.latest_cid.set(cid);
+        }
         self.logged.set(Some(queue.log.record(&command, self.started.get())));
+    }
+
+    /// A register is a command over fabrics only: on no transport does reading one change which command was the
+    /// latest.
+    fn is_register_access(&self) -> bool {
+        let own = matches!(self.state.get(), State::Awaited | State::Abandoned);
+        own && self.queue().qid == 0 && self.command.get().opcode == admin_opcode::FABRICS
     }
 
     fn completed(&self, completion: Completion) {
@@ -108,7 +117,9 @@ impl Slot {
         {
             queue.log.complete(sequence, &completion, ticks);
         }
-        queue.latest_ticks.set(ticks);
+        if !self.is_register_access() {
+            queue.latest_ticks.set(ticks);
+        }
         self.ticks.set(ticks);
         self.completion.set(self.settle(completion));
         match self.state.get() {
