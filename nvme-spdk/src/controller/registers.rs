@@ -1,0 +1,113 @@
+//! Controller registers: properties over fabrics, which are admin commands, and BAR0 on PCIe.
+
+use std::ffi::c_int;
+
+use super::Controller;
+use crate::command::Command;
+use crate::deadline::{Deadline, bounded, timed_out};
+use crate::error::{Error, Result};
+use crate::observer::Scope;
+
+impl Controller {
+    /// Reads a 32-bit controller register: a property over fabrics, BAR0 on PCIe. `offset` is a multiple of 4
+    /// (NVMe base specification, "Controller Properties").
+    ///
+    /// # Errors
+    /// [`Error::Command`] if the controller refuses, [`Error::InvalidArgument`], [`Error::Timeout`] after
+    /// [the controller's](crate::ConnectOptions::timeout), [`Error::Interrupted`], [`Error::Dead`].
+    pub fn read_register(&self, offset: u32) -> Result<u32> {
+        aligned(offset)?;
+        if let Some(answer) = self.property(offset, &Command::property_get(offset, false)) {
+            return Ok(answer?[0]);
+        }
+        let mut value = 0;
+        // SAFETY: the controller is open while its lane is locked, and the result is written to a local.
+        self.through_spdk(offset, |ctrlr| unsafe {
+            spdk_sys::shim_ctrlr_get_reg_4(ctrlr, offset, &mut value)
+        })?;
+        Ok(value)
+    }
+
+    /// Reads a 64-bit controller register.
+    ///
+    /// # Errors
+    /// As [`read_register`](Self::read_register).
+    pub fn read_register64(&self, offset: u32) -> Result<u64> {
+        aligned(offset)?;
+        if let Some(answer) = self.property(offset, &Command::property_get(offset, true)) {
+            let [low, high] = answer?;
+            return Ok(u64::from(low) | u64::from(high) << 32);
+        }
+        let mut value = 0;
+        // SAFETY: as in read_register.
+        self.through_spdk(offset, |ctrlr| unsafe {
+            spdk_sys::shim_ctrlr_get_reg_8(ctrlr, offset, &mut value)
+        })?;
+        Ok(value)
+    }
+
+    /// Writes a 32-bit controller register. What that does to the controller is up to the caller.
+    ///
+    /// # Errors
+    /// As [`read_register`](Self::read_register).
+    pub fn write_register(&self, offset: u32, value: u32) -> Result<()> {
+        aligned(offset)?;
+        if let Some(answer) = self.property(offset, &Command::property_set(offset, value)) {
+            return answer.map(drop);
+        }
+        // SAFETY: as in read_register.
+        self.through_spdk(offset, |ctrlr| unsafe { spdk_sys::shim_ctrlr_set_reg_4(ctrlr, offset, value) })
+    }
+
+    /// Accesses a property as any other admin command, so that nobody else is held up by it; dwords 0 and 1 of
+    /// the answer. `None` where registers are no commands, and while the queue is full: SPDK has requests of its
+    /// own for that.
+    fn property(&self, offset: u32, command: &Command) -> Option<Result<[u32; 2]>> {
+        self.inner.socket()?;
+        let completion = match self.execute_within(command, None, self.inner.options().timeout) {
+            Ok(completed) => completed.completion,
+            Err(Error::QueueFull { .. }) => return None,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(match completion.is_success() {
+            true => Ok([completion.cdw0, completion.cdw1]),
+            false => Err(Error::Command { what: accessing(offset), status: completion.status() }),
+        })
+    }
+
+    fn through_spdk(
+        &self,
+        offset: u32,
+        call: impl FnOnce(*mut spdk_sys::spdk_nvme_ctrlr) -> c_int,
+    ) -> Result<()> {
+        let inner = &self.inner;
+        let link = inner.admin().lock().map_err(|e| inner.explain(e))?;
+        let scope = Scope::new(Some(inner.admin().log()), None);
+        let timeout = inner.options().timeout;
+        let (rc, ended) = bounded(&Deadline::after(timeout), || call(link.handle.as_ptr()));
+        match (rc, scope.failure()) {
+            (0, _) => Ok(()),
+            _ if ended => Err(timed_out(format!("{} of {}", accessing(offset), inner.address()), timeout)),
+            (_, Some(failure)) => {
+                Err(Error::Command { what: accessing(offset), status: failure.completion.status() })
+            }
+            (rc, None) if rc == -libc::ENOTSUP => {
+                Err(Error::Unsupported(format!("this SPDK gives no access to register {offset:#x}")))
+            }
+            _ => Err(inner.dead("failed")),
+        }
+    }
+}
+
+fn accessing(offset: u32) -> String {
+    format!("accessing register {offset:#x}")
+}
+
+fn aligned(offset: u32) -> Result<()> {
+    match offset.is_multiple_of(4) {
+        true => Ok(()),
+        false => {
+            Err(Error::InvalidArgument(format!("register offsets are multiples of 4, not {offset:#x}")))
+        }
+    }
+}
