@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nvme_spdk::{Address, Command, ConnectOptions, Controller, Data, DmaBuf, Error, Target};
-use support::{Stopped, closed_port, connect, silent_port, target, timed};
+use nvme_spdk::{Address, Command, ConnectOptions, Controller, Data, DmaBuf, Error, Status, Target};
+use support::{Stopped, closed_port, connect, eventually, is_alive, signal, silent_port, target, timed};
 
 const TIMEOUT: Duration = Duration::from_millis(1500);
 /// On a loaded machine a thread may have to wait for its turn.
@@ -201,4 +201,33 @@ fn nobody_else_waits_for_a_target_that_does_not_answer() {
     drop(sick);
     assert!(rounds >= 10, "{rounds} rounds while others waited {:?}", 3 * TIMEOUT);
     assert!(slowest < TIMEOUT, "one round took {slowest:?}");
+}
+
+/// A target that dies with unread commands resets the connection; then sending fails first, not receiving.
+#[test]
+fn what_was_sent_to_a_target_that_died_is_aborted() {
+    let target = Target::start().expect("a target");
+    let controller = Controller::connect(target.address(), options()).expect("a controller");
+    let qpair = controller.create_qpair(16).expect("a queue pair");
+    let buffer = DmaBuf::new(512).expect("a buffer");
+    let read = || qpair.submit(&Command::read(1, 0, 1), Some(Data::from(&buffer))).expect("a read");
+    let features = || controller.submit(&Command::get_features(7), None).expect("Get Features");
+    signal(target.pid(), libc::SIGSTOP);
+    read();
+    features();
+    assert_eq!((qpair.poll().expect("no answer"), controller.poll().expect("no answer")), (0, 0));
+    signal(target.pid(), libc::SIGKILL);
+    eventually("the target is gone", || !is_alive(target.pid()));
+    thread::sleep(Duration::from_millis(50));
+    read();
+    features();
+    for next in [&(|| qpair.wait(TIMEOUT).and_then(|_| qpair.next_completion())) as &dyn Fn() -> _, &|| {
+        controller.wait(TIMEOUT).and_then(|_| controller.next_completion())
+    }] {
+        for _ in 0..2 {
+            let completed = next().expect("a completion").expect("one at least");
+            assert_eq!(completed.completion.status(), Status::ABORTED_SQ_DELETION);
+        }
+        next().expect_err("nothing comes any more");
+    }
 }

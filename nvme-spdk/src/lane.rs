@@ -18,7 +18,7 @@ use crate::observer::Scope;
 use crate::queue::{Completed, Data, Queue, Token};
 use crate::registry::Lanes;
 use crate::status::Status;
-use crate::{fork, names, wait};
+use crate::{fork, log, names, wait};
 
 /// SPDK's side of a queue pair. Dropping it completes what is outstanding and frees it.
 pub(crate) trait Handle: Send {
@@ -32,6 +32,8 @@ pub(crate) trait Handle: Send {
     ) -> c_int;
     /// Lets SPDK look for completions; negative when the queue pair is broken.
     fn poll(&self, most: u32) -> i32;
+    /// Completes what is outstanding as aborted, where SPDK has not done that when the queue pair broke.
+    fn abort(&self);
     /// What is sent by SPDK itself meanwhile belongs to this log.
     fn scope(_log: &Arc<CmdLog>) -> Option<Scope> {
         None
@@ -303,6 +305,8 @@ impl<H: Handle> Link<H> {
     pub(crate) fn poll(&mut self, most: u32) {
         if !self.broken && self.handle.poll(most) < 0 {
             self.broken = true;
+            // SPDK reports every command it aborts.
+            log::quietly(|| self.handle.abort());
         }
         if self.queue.has_parked() {
             self.queue

@@ -88,6 +88,11 @@ impl Handle for IoHandle {
         // SAFETY: the queue pair is alive.
         unsafe { spdk_sys::spdk_nvme_qpair_process_completions(self.qpair.as_ptr(), most) }
     }
+
+    fn abort(&self) {
+        // SAFETY: the queue pair is alive; SPDK does nothing if it is disconnected already.
+        unsafe { spdk_sys::spdk_nvme_ctrlr_disconnect_io_qpair(self.qpair.as_ptr()) };
+    }
 }
 
 impl Drop for IoHandle {

@@ -10,6 +10,7 @@ const FUNCTIONS: &[&str] = &[
     "spdk_nvme_ctrlr_cmd_(admin|io)_raw",
     "spdk_nvme_ctrlr_process_admin_completions",
     "spdk_nvme_qpair_process_completions",
+    "spdk_nvme_ctrlr_disconnect_io_qpair",
     "spdk_zmalloc",
     "spdk_free",
     "spdk_vtophys",

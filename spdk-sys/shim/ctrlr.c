@@ -166,6 +166,12 @@ shim_ctrlr_admin_qpair(struct spdk_nvme_ctrlr *ctrlr)
 	return ctrlr->adminq;
 }
 
+void
+shim_ctrlr_abort_admin(struct spdk_nvme_ctrlr *ctrlr)
+{
+	nvme_ctrlr_disconnect_qpair(ctrlr->adminq);
+}
+
 #else /* a system SPDK: public functions only */
 
 int
@@ -251,6 +257,11 @@ struct spdk_nvme_qpair *
 shim_ctrlr_admin_qpair(struct spdk_nvme_ctrlr *ctrlr)
 {
 	return NULL;
+}
+
+void
+shim_ctrlr_abort_admin(struct spdk_nvme_ctrlr *ctrlr)
+{
 }
 
 #endif

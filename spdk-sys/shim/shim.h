@@ -92,6 +92,10 @@ int shim_ctrlr_get_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_
 int shim_ctrlr_get_reg_8(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint64_t *value);
 int shim_ctrlr_set_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_t value);
 
+/* Completes what is outstanding on the admin queue with 00/08; afterwards it takes nothing more. Without
+ * internals nothing happens: it completes when the controller is closed. */
+void shim_ctrlr_abort_admin(struct spdk_nvme_ctrlr *ctrlr);
+
 /* The admin queue pair, to tell its requests apart in the observer; NULL without internals. */
 struct spdk_nvme_qpair *shim_ctrlr_admin_qpair(struct spdk_nvme_ctrlr *ctrlr);
 

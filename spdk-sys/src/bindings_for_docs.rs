@@ -43,6 +43,9 @@ pub struct spdk_nvme_qpair {
     _unused: [u8; 0],
 }
 unsafe extern "C" {
+    pub fn spdk_nvme_ctrlr_disconnect_io_qpair(qpair: *mut spdk_nvme_qpair);
+}
+unsafe extern "C" {
     pub fn spdk_nvme_ctrlr_cmd_io_raw(
         ctrlr: *mut spdk_nvme_ctrlr,
         qpair: *mut spdk_nvme_qpair,
@@ -176,6 +179,9 @@ unsafe extern "C" {
         offset: u32,
         value: u32,
     ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn shim_ctrlr_abort_admin(ctrlr: *mut spdk_nvme_ctrlr);
 }
 unsafe extern "C" {
     pub fn shim_ctrlr_admin_qpair(ctrlr: *mut spdk_nvme_ctrlr) -> *mut spdk_nvme_qpair;

@@ -99,6 +99,11 @@ impl Handle for AdminHandle {
         unsafe { spdk_sys::spdk_nvme_ctrlr_process_admin_completions(self.as_ptr()) }
     }
 
+    fn abort(&self) {
+        // SAFETY: the controller is open; SPDK does nothing if its admin queue is disconnected already.
+        unsafe { spdk_sys::shim_ctrlr_abort_admin(self.as_ptr()) };
+    }
+
     fn scope(log: &Arc<CmdLog>) -> Option<Scope> {
         Some(Scope::new(Some(log), None))
     }

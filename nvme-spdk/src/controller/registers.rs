@@ -106,8 +106,6 @@ fn accessing(offset: u32) -> String {
 fn aligned(offset: u32) -> Result<()> {
     match offset.is_multiple_of(4) {
         true => Ok(()),
-        false => {
-            Err(Error::InvalidArgument(format!("register offsets are multiples of 4, not {offset:#x}")))
-        }
+        false => Err(Error::InvalidArgument(format!("register offsets are multiples of 4, not {offset:#x}"))),
     }
 }
