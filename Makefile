@@ -18,6 +18,8 @@ pciaddr ?=
 port ?= 4420
 JOBS ?= 1
 FAILED ?=
+PAIRS ?= 15
+SECONDS ?= 1
 
 .PHONY: help
 help: ## list the verbs
@@ -84,6 +86,13 @@ conformance: module ## run pynvme's own tests, writes docs/conformance.md (TESTS
 stubtest: module ## compare the types of the Python module with the module itself
 	$(python) -m mypy.stubtest nvme --allowlist scripts/stubtest-allowlist.txt
 	$(python) -m mypy --strict tests/python/typing_sample.py
+
+# Without valgrind everything but the instructions is measured.
+.PHONY: bench
+bench: module ## compare with SPDK's perf, writes target/bench (PAIRS=15 SECONDS=1)
+	-@scripts/install-packages valgrind
+	@cargo build --release --quiet -p nvme-spdk --example bench_worker
+	@scripts/with-hugepages 1536 $(python) -B scripts/bench/run.py --pairs $(PAIRS) --seconds $(SECONDS)
 
 .PHONY: lint
 lint: vendor venv stubtest ## check format and style of Rust, Python and the documentation

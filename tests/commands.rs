@@ -14,7 +14,7 @@ fn hello_world() {
     assert_eq!(controller.max_queue_entries(), 1024);
 
     let namespace = controller.namespace(1).expect("namespace 1");
-    assert_eq!((namespace.lba_size(), namespace.blocks()), (512, 524_288));
+    assert_eq!((namespace.lba_size(), namespace.blocks()), (512, 524_296));
     let qpair = controller.create_qpair(64).expect("a queue pair");
     let buffer = DmaBuf::new(4096).expect("a buffer");
     buffer.write(0, b"hello world");

@@ -159,3 +159,60 @@ fn a_reset_while_the_target_is_silent_fails_in_time_and_can_be_repeated() {
     controller.reset().unwrap();
     assert!(controller.execute(&Command::get_features(7), None).unwrap().completion.is_success());
 }
+
+#[test]
+fn fused_commands_hold_their_blocks_together() {
+    let controller = connect();
+    let qpair = controller.create_qpair(16).unwrap();
+    let namespace = tracked(&controller);
+    let (old, new) = (DmaBuf::new(512).unwrap(), DmaBuf::new(512).unwrap());
+    namespace.write(&qpair, &old, 9, 1).unwrap();
+    namespace.stamp(&Data::from(&new), 9, 1);
+    // A read holds the block when they come; another command comes in behind them.
+    namespace.submit_read(&qpair, &DmaBuf::new(512).unwrap(), 0, 9, 1).unwrap();
+    let compare = Command::range(0x05, 1, 9, 1).flags(1);
+    qpair.submit(&compare, Some(Data::from(&old))).unwrap();
+    qpair.submit(&Command::write(1, 9, 1).flags(2), Some(Data::from(&new))).unwrap();
+    namespace.submit_read(&qpair, &DmaBuf::new(512).unwrap(), 0, 9, 1).unwrap();
+    let mut opcodes = Vec::new();
+    while opcodes.len() < 4 {
+        assert!(qpair.wait(SECONDS).unwrap() > 0, "{opcodes:?}");
+        while let Some(done) = qpair.next_completion().unwrap() {
+            assert!(done.completion.is_success(), "{done:?}");
+            opcodes.push(done.command.opcode);
+        }
+    }
+    assert_eq!(opcodes, [2, 5, 1, 2]);
+}
+
+#[test]
+fn a_closed_controller_stays_closed_whatever_resets_it_meanwhile() {
+    for round in 0..30 {
+        let controller = connect();
+        let resetting = std::thread::spawn({
+            let controller = controller.clone();
+            move || drop(controller.reset())
+        });
+        std::thread::sleep(Duration::from_micros(round * 100));
+        controller.close();
+        resetting.join().unwrap();
+        assert!(controller.is_closed(), "round {round}");
+        assert!(controller.execute(&Command::get_features(7), None).is_err());
+    }
+}
+
+#[test]
+fn handles_of_a_thread_may_go_with_it() {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Vec<(Controller, Qpair)>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    let thread = std::thread::spawn(|| {
+        KEPT.with_borrow_mut(|kept| {
+            let controller = connect();
+            let qpair = controller.create_qpair(4).unwrap();
+            qpair.submit(&Command::flush(1), None).unwrap();
+            kept.push((controller, qpair));
+        });
+    });
+    thread.join().expect("no panic at the end of the thread");
+}

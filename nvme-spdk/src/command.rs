@@ -182,6 +182,15 @@ impl Command {
         (self.cdw12 & 0xffff) + 1
     }
 
+    /// Its place in a fused operation.
+    pub(crate) const fn fuse(&self) -> Fuse {
+        match self.flags & 0x3 {
+            1 => Fuse::First,
+            2 => Fuse::Second,
+            _ => Fuse::None,
+        }
+    }
+
     /// The entry as sixteen dwords, as a controller sees it.
     pub fn dwords(&self) -> [u32; 16] {
         // SAFETY: both are 64 bytes of plain integers without padding, and any bit pattern is valid.
@@ -197,6 +206,15 @@ impl Command {
         // SAFETY: both are 64 bytes of plain integers without padding, and any bit pattern is valid.
         unsafe { mem::transmute(words) }
     }
+}
+
+/// FUSE (NVMe base specification, "Fused Operations"): the two commands of an operation follow each other in the
+/// queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fuse {
+    None,
+    First,
+    Second,
 }
 
 macro_rules! setters {

@@ -244,6 +244,9 @@ impl<H: Handle> Lane<H> {
         let answer = wait::until(what, timeout, || {
             let mut link = self.lock()?;
             let _scope = H::scope(&self.log);
+            if !link.queue.knows(token) {
+                return Err(self.gone());
+            }
             link.poll(0);
             let answer = link.queue.take(token);
             // A command that SPDK aborted because the connection broke was not answered by anybody.

@@ -18,6 +18,7 @@ thread_local! {
     static FAILURE: Cell<Option<Failure>> = const { Cell::new(None) };
 }
 
+#[derive(Default)]
 struct Logs {
     admin: Option<Arc<CmdLog>>,
     io: Option<Arc<CmdLog>>,
@@ -47,7 +48,9 @@ impl Scope {
     pub(crate) fn new(admin: Option<&Arc<CmdLog>>, io: Option<&Arc<CmdLog>>) -> Self {
         let logs = Logs { admin: admin.cloned(), io: io.cloned() };
         FAILURE.set(None);
-        Scope { outer: LOGS.replace(logs) }
+        // At the end of a thread, when a handle of its own is dropped, there may be no place for them any more.
+        let outer = LOGS.try_with(|place| place.replace(logs)).unwrap_or_default();
+        Scope { outer }
     }
 
     /// The last command of SPDK's own that failed in this scope.
@@ -59,7 +62,7 @@ impl Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         let outer = Logs { admin: self.outer.admin.take(), io: self.outer.io.take() };
-        LOGS.set(outer);
+        let _ = LOGS.try_with(|place| place.replace(outer));
     }
 }
 
@@ -97,7 +100,11 @@ unsafe extern "C" fn foreign_started(
 ) -> *mut c_void {
     // SAFETY: SPDK passes the command of the request it is about to submit; the layouts agree.
     let command = unsafe { *command.cast::<Command>() };
-    let log = LOGS.with_borrow(|logs| if qid == 0 { logs.admin.clone() } else { logs.io.clone() });
+    let log = LOGS.try_with(|place| {
+        let logs = place.borrow();
+        if qid == 0 { logs.admin.clone() } else { logs.io.clone() }
+    });
+    let log = log.ok().flatten();
     let foreign = Foreign { command, started: Ticks::now(), log, sequence: None };
     Box::into_raw(Box::new(foreign)).cast()
 }

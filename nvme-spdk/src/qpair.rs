@@ -112,8 +112,9 @@ impl Qpair {
             )));
         }
         let timeout = controller.options().timeout;
-        let lane = match controller.address() {
-            // connect(2) may stall in the kernel, where no deadline reaches.
+        match controller.address() {
+            // connect(2) may stall in the kernel, where no deadline reaches. A queue pair that comes too late is
+            // deleted where it is dropped.
             Address::Tcp { .. } => {
                 let what = format!("creating a queue pair at {}", controller.address());
                 let inner = Arc::clone(controller);
@@ -121,11 +122,10 @@ impl Qpair {
                     move || what.clone(),
                     timeout,
                     move |deadline| connect(&inner, depth, priority, deadline),
-                )?
+                )
             }
-            Address::Pcie(_) => connect(controller, depth, priority, &Deadline::after(timeout))?,
-        };
-        Ok(Qpair { controller: Arc::clone(controller), lane, depth })
+            Address::Pcie(_) => connect(controller, depth, priority, &Deadline::after(timeout)),
+        }
     }
 
     /// Its identifier, 1 or higher.
@@ -247,7 +247,7 @@ impl Qpair {
 /// How long another thread may take to let go of a queue pair that is deleted.
 const DELETE_PATIENCE: Duration = Duration::from_secs(10);
 
-fn connect(controller: &Arc<Inner>, depth: u16, priority: u8, deadline: &Deadline) -> Result<Arc<IoLane>> {
+fn connect(controller: &Arc<Inner>, depth: u16, priority: u8, deadline: &Deadline) -> Result<Qpair> {
     // The controller stays open meanwhile, also if the caller gives up before this is done.
     let _creating = controller.creating(deadline.left())?;
     let probed = probe(controller, deadline)?;
@@ -275,7 +275,7 @@ fn connect(controller: &Arc<Inner>, depth: u16, priority: u8, deadline: &Deadlin
     let link = Link::new(handle, queue, Arc::clone(controller.command_timeout()));
     let lane = Arc::new(Lane::new(qid, io_log, link, controller.neighbours()));
     controller.add_lane(&lane);
-    Ok(lane)
+    Ok(Qpair { controller: Arc::clone(controller), lane, depth })
 }
 
 /// On TCP, whether the target still accepts connections, and where.

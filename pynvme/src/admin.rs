@@ -109,12 +109,17 @@ impl Admin {
     /// Connects anew, which resets the controller; what was outstanding is forgotten.
     pub(crate) fn reset(&self, py: Python<'_>) -> PyResult<()> {
         let result = py.detach(|| self.controller.reset());
+        self.forget();
+        result.map_err(errors::enumerate)?;
+        self.listen(py)
+    }
+
+    /// Forgets what was outstanding, after the connection has ended.
+    pub(crate) fn forget(&self) {
         self.resets.fetch_add(1, Ordering::Relaxed);
         self.callbacks.clear();
         self.events.store(0, Ordering::Relaxed);
         self.listening.store(false, Ordering::Relaxed);
-        result.map_err(errors::enumerate)?;
-        self.listen(py)
     }
 
     /// An event, or the end of the request for one.

@@ -41,7 +41,7 @@ impl<S: Subscriber> Layer<S> for StandardError {
         let Line { file, line, function, text, .. } = line;
         let file = file.rsplit('/').next().unwrap_or_default();
         let time = local_time(std::time::SystemTime::now());
-        eprintln!("[{time}] {level} {file}({line}) {function}: {text}");
+        write_line(&format!("[{time}] {level} {file}({line}) {function}: {text}"));
     }
 }
 
@@ -118,5 +118,11 @@ pub(crate) fn cmdlog_entries<'py>(
 }
 
 pub(crate) fn notice(text: &str) {
-    eprintln!("[{}] NOTICE cmdlog: {text}", local_time(std::time::SystemTime::now()));
+    write_line(&format!("[{}] NOTICE cmdlog: {text}", local_time(std::time::SystemTime::now())));
+}
+
+/// Nobody may read it any more, as behind `| head`; that must not end a test.
+fn write_line(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -100,6 +100,7 @@ impl Pcie {
     /// AssertionError afterwards.
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.controller().close());
+        self.admin.forget();
     }
 
     /// Resets the device through its slot: a hot reset (PCI Express Base Specification, Hot Reset).

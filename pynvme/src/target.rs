@@ -1,5 +1,7 @@
 //! `nvme.Target`: the embedded target.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -24,7 +26,7 @@ use crate::convert::Int;
 ///     I/O queues per controller.
 #[pyclass(frozen, module = "nvme")]
 pub(crate) struct Target {
-    inner: Mutex<Option<nvme_spdk::Target>>,
+    inner: Mutex<Option<Arc<nvme_spdk::Target>>>,
     address: String,
 }
 
@@ -55,7 +57,7 @@ impl Target {
             nvme_spdk::Error::Interrupted { .. } => crate::errors::usual(error),
             _ => PyRuntimeError::new_err(error.to_string()),
         })?;
-        Ok(Target { address: target.address().to_string(), inner: Mutex::new(Some(target)) })
+        Ok(Target { address: target.address().to_string(), inner: Mutex::new(Some(Arc::new(target))) })
     }
 
     /// Where it listens, as "127.0.0.1:4420".
@@ -105,7 +107,9 @@ impl Target {
             }
             None => serde_json::Value::Null,
         };
-        let result = py.detach(|| match &*self.inner.lock() {
+        // Not under the lock: an answer may take seconds.
+        let target = self.inner.lock().clone();
+        let result = py.detach(|| match target {
             Some(target) => target.rpc(method, params).map_err(|error| error.to_string()),
             None => Err("the target was stopped".to_owned()),
         });
@@ -116,13 +120,13 @@ impl Target {
     /// Its process identifier; None once it is stopped.
     #[getter]
     fn pid(&self) -> Option<u32> {
-        self.inner.lock().as_ref().map(nvme_spdk::Target::pid)
+        self.inner.lock().as_ref().map(|target| target.pid())
     }
 
     /// Whether it still runs.
     #[getter]
     fn running(&self) -> bool {
-        self.inner.lock().as_ref().is_some_and(nvme_spdk::Target::is_running)
+        self.inner.lock().as_ref().is_some_and(|target| target.is_running())
     }
 
     /// Stops it; stopping again does nothing.

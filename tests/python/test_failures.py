@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 
@@ -172,3 +173,31 @@ def test_ctrl_c_ends_any_wait(what, pciaddr, silent_port):
     child.send_signal(signal.SIGINT)
     assert child.communicate(timeout=10)[0] == "interrupted\n"
     assert child.returncode == 0 and time.monotonic() - begin < 3
+
+
+def test_nobody_reads_the_log(pciaddr):
+    """A pipe whose reader is gone, as behind `2>&1 | head`, ends no test."""
+    script = """
+        import sys, time, warnings
+        import nvme as d
+
+        warnings.simplefilter("ignore")
+        pcie = d.Pcie(sys.argv[1])
+        nvme0 = d.Controller(pcie)
+        time.sleep(0.5)
+        for _ in range(10):
+            nvme0.send_cmd(0xFF).waitdone()
+            nvme0.cmdlog(1)
+        pcie.close()
+        print("went on")
+        """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), pciaddr],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "NVME_RPC_SOCKET": ""},
+    )
+    child.stderr.close()
+    assert child.stdout.read() == b"went on\n"
+    assert child.wait(30) == 0
+    child.stdout.close()

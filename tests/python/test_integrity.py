@@ -227,3 +227,36 @@ def test_conflicts_of_every_kind_end(nvme0, nvme0n1, verify):
     for queue in queues:
         queue.waitdone(100)
         queue.delete()
+
+
+def test_a_namespace_of_16_tb_opens_at_once_and_takes_what_it_uses(run):
+    """Its checksums would fill 128 GiB."""
+    script = """
+        import time
+        import nvme as d
+
+        with d.Target(megabytes=16, namespaces=2) as target:
+            target.rpc("nvmf_subsystem_remove_ns", {"nqn": target.subnqn, "nsid": 2})
+            blocks = 16 << 31
+            target.rpc("bdev_null_create", {"name": "huge", "num_blocks": blocks, "block_size": 512})
+            namespace = {"bdev_name": "huge", "nsid": 2}
+            target.rpc("nvmf_subsystem_add_ns", {"nqn": target.subnqn, "namespace": namespace})
+            pcie = d.Pcie(target.address)
+            nvme0 = d.Controller(pcie)
+            qpair, buf = d.Qpair(nvme0, 8), d.Buffer(512)
+
+            def resident():
+                return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+            before, begin = resident(), time.monotonic()
+            namespace = d.Namespace(nvme0, 2)
+            assert namespace.verify_enable() is True
+            seconds = time.monotonic() - begin
+            for lba in (0, blocks // 2, blocks - 1):
+                namespace.write(qpair, buf, lba).waitdone()
+            used = resident() - before
+            print(seconds < 0.5, used < 16 << 20, (seconds, used))
+            pcie.close()
+        """
+    finished = run(script)
+    assert finished.stdout.startswith("True True"), finished.stdout + finished.stderr

@@ -16,8 +16,12 @@ pub fn target() -> &'static Target {
 
 /// A connection of one's own to it.
 pub fn connect() -> Controller {
-    Controller::connect(target().address(), ConnectOptions::new())
-        .expect("the embedded target takes connections")
+    connect_to(target().address())
+}
+
+/// A connection to another target.
+pub fn connect_to(address: &Address) -> Controller {
+    Controller::connect(address, ConnectOptions::new()).expect("the embedded target takes connections")
 }
 
 /// How long a call took, with its result.

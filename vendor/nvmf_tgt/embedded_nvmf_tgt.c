@@ -1,8 +1,9 @@
 /* SPDK's NVMe-oF target as a guest in a test session: the same libraries, options and RPCs as SPDK's
  * nvmf_tgt, but it runs with and without hugepages, and leaves nothing behind when it is killed.
  *
- * How it starts is the only difference. SPDK's options cannot express it, so the linker sends two calls
- * here (--wrap, see the Makefile). Two variables of the environment set it:
+ * This file is how it starts; the others make it answer as an SSD does where SPDK's target does not. What
+ * SPDK has no option or handler for is done at calls that the linker sends here (--wrap, see the Makefile).
+ * Two variables of the environment set how it starts:
  *
  *   NVMF_TGT_HUGEPAGES=1   memory from hugepages, anonymous: no file in a hugetlbfs, ever
  *   NVMF_TGT_MEM_MB=N      otherwise N MB of ordinary memory, taken as it is touched

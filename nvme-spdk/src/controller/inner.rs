@@ -238,16 +238,20 @@ impl Inner {
         let guard = guard.ok_or_else(|| busy("a queue pair is still being created"))?;
         let lanes = std::mem::take(&mut *self.lanes.lock());
         if !lanes.iter().all(|lane| lane.free(WORKER_PATIENCE)) {
-            *self.lanes.lock() = lanes;
+            self.lanes.lock().extend(lanes.into_iter().filter(|lane| !lane.is_freed()));
             return Err(busy("a worker does not let go of its queue pair"));
         }
-        self.admin.free(WORKER_PATIENCE);
+        if !self.admin.free(WORKER_PATIENCE) {
+            return Err(busy("another thread waits for an answer on the admin queue"));
+        }
         Ok(guard)
     }
 
     /// Goes on with a controller that was opened anew.
     pub(super) fn reconnected(&self, link: Link<AdminHandle>, facts: Facts) {
-        self.set_facts(facts);
+        // What is read from the controller itself is as before until it has been read again.
+        let Facts { cap, version, identify, .. } = (*self.facts()).clone();
+        self.set_facts(Facts { cap, version, identify, ..facts });
         self.admin.install(link);
     }
 

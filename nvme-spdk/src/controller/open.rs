@@ -110,13 +110,19 @@ pub(super) fn reset(inner: &Arc<Inner>) -> Result<()> {
         inner.options().timeout,
         move |deadline| {
             let _guard = inner.disconnect()?;
+            // It may have been closed while this waited.
+            if inner.is_closed() {
+                return Err(inner.dead("closed"));
+            }
             let options = inner.options();
             let (socket, subnqn) = locate(&env, &host, port, options, deadline)?;
             let admin_log = Arc::clone(inner.admin().log());
             let (link, facts) =
                 establish(socket, &subnqn, options, deadline, &admin_log, &Parts::of(&inner))?;
             inner.reconnected(link, facts);
-            read_facts(&inner, deadline)
+            read_facts(&inner, deadline).inspect_err(|_| {
+                inner.admin().free(deadline.left());
+            })
         },
     )
 }

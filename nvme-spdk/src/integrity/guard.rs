@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::{Mismatch, Table, Tables};
-use crate::command::{Command, Completion, admin_opcode, nvm_opcode};
+use crate::command::{Command, Completion, Fuse, admin_opcode, nvm_opcode};
 use crate::status::Status;
 
 /// The blocks that a command holds locked.
@@ -25,6 +25,8 @@ pub(crate) struct Guard {
     known: RefCell<Vec<Known>>,
     /// Claims that refer to places in `known`.
     claims: Cell<usize>,
+    /// Blocks that were read and found as they were written.
+    verified: Cell<u64>,
 }
 
 struct Known {
@@ -39,7 +41,18 @@ const DSM_RANGE: usize = 16;
 
 impl Guard {
     pub(crate) fn new(tables: Arc<Tables>) -> Self {
-        Guard { tables, version: Cell::new(0), known: RefCell::default(), claims: Cell::new(0) }
+        Guard {
+            tables,
+            version: Cell::new(0),
+            known: RefCell::default(),
+            claims: Cell::new(0),
+            verified: Cell::new(0),
+        }
+    }
+
+    /// How many blocks were read by this queue and found as they were written.
+    pub(crate) fn verified(&self) -> u64 {
+        self.verified.get()
     }
 
     /// Locks the blocks of an I/O command; `None` if another command holds one of them.
@@ -63,7 +76,8 @@ impl Guard {
             | nvm_opcode::COMPARE
             | nvm_opcode::WRITE_ZEROES => {
                 let (lba, blocks) = (command.slba(), command.nlb());
-                if !table.lock(lba, u64::from(blocks)) {
+                // The first of two fused commands holds the blocks for both.
+                if command.fuse() != Fuse::Second && !table.lock(lba, u64::from(blocks)) {
                     return None;
                 }
                 Claim::Range { table: place, lba, blocks }
@@ -119,7 +133,10 @@ impl Guard {
             _ => {
                 if opcode == nvm_opcode::READ && success && table.is_enabled() {
                     // SAFETY: as the caller promises.
-                    mismatch = unsafe { table.verify(lba, blocks, data, len) }.err();
+                    match unsafe { table.verify(lba, blocks, data, len) } {
+                        Ok(compared) => self.verified.set(self.verified.get() + compared),
+                        Err(found) => mismatch = Some(found),
+                    }
                 }
                 table.unlock(lba, blocks);
             }

@@ -152,7 +152,7 @@ impl Table {
         self.words(lba, 1).first().is_some_and(|word| word.load(Ordering::Acquire) & !LOCKED == UNCORRECTABLE)
     }
 
-    /// Compares what was read from a range with what should be there.
+    /// Compares what was read from a range with what should be there; how many blocks that is known of.
     ///
     /// # Safety
     /// As [`written`](Self::written).
@@ -163,7 +163,8 @@ impl Table {
         count: u64,
         data: *const u8,
         len: usize,
-    ) -> Result<(), Mismatch> {
+    ) -> Result<u64, Mismatch> {
+        let mut compared = 0;
         let size = self.lba_size.load(Ordering::Relaxed);
         for (at, word) in self.words(lba, count).iter().enumerate() {
             let expected = word.load(Ordering::Acquire) & !LOCKED;
@@ -175,8 +176,9 @@ impl Table {
             checksum::check(lba + at as u64, expected, block, |other| {
                 self.words(other, 1).first().map(|word| word.load(Ordering::Acquire) & !LOCKED)
             })?;
+            compared += 1;
         }
-        Ok(())
+        Ok(compared)
     }
 
     fn bytes(&self) -> usize {

@@ -120,11 +120,9 @@ impl Engine {
 
     /// Runs to the end. Commands may be in flight even then.
     pub(super) fn run(mut self, lane: &IoLane, control: &Control) -> Report {
-        let failure = match lane.lock() {
-            Ok(mut link) => self.drive(&mut link, lane, control).err(),
-            Err(_) => Some(Failure::Stopped),
-        };
-        self.tally.report(failure)
+        let Ok(mut link) = lane.lock() else { return self.tally.report(Some(Failure::Stopped)) };
+        let failure = self.drive(&mut link, lane, control).err();
+        Report { verified: link.queue.verified(), ..self.tally.report(failure) }
     }
 
     fn drive(&mut self, link: &mut Link<IoHandle>, lane: &IoLane, control: &Control) -> Result<(), Failure> {

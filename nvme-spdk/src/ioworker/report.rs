@@ -25,6 +25,8 @@ pub struct Report {
     pub duration: Duration,
     /// Completions of each full second.
     pub per_second: Vec<u64>,
+    /// Blocks that were read, compared with what was written there, and found right.
+    pub verified: u64,
     /// How long commands took.
     pub latency: Latency,
     /// How many commands took so many microseconds: a counter for each up to the last, which has all that took

@@ -119,6 +119,7 @@ impl Tally {
             bytes: self.bytes,
             duration: duration(ticks),
             per_second: self.per_second,
+            verified: 0,
             latency: self.latency,
             by_microsecond: self.by_microsecond,
             last: self.last.into_vec(),

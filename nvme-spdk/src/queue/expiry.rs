@@ -6,11 +6,11 @@ use crate::clock::Ticks;
 use crate::command::{Completion, admin_opcode};
 
 impl Core {
-    /// Notes the commands that were sent more than `limit` ticks ago. They stay with the controller. Commands
+    /// Notes the commands that were sent, or parked, more than `limit` ticks ago. They keep their place. Commands
     /// that somebody waits for in particular have a limit of their own.
     pub(crate) fn expire(&self, now: Ticks, limit: u64) {
         for slot in self.slots() {
-            if slot.state.get() == State::InFlight
+            if matches!(slot.state.get(), State::InFlight | State::Parked { awaited: false })
                 && !slot.timed_out.get()
                 && now.since(slot.started.get()) > limit
                 && !self.is_event_request(slot)

@@ -157,6 +157,11 @@ impl Core {
         self.slots().len() - self.free().len()
     }
 
+    /// How many blocks its reads found as they were written.
+    pub(crate) fn verified(&self) -> u64 {
+        self.guard.verified()
+    }
+
     /// How many completions wait to be taken by [`next`](Self::next).
     pub(crate) fn ready(&self) -> usize {
         self.done().len()
@@ -228,7 +233,7 @@ impl Core {
         slot.address.set(address);
         slot.len.set(len);
         slot.state.set(state);
-        if !self.claim(slot) {
+        if self.follows_parked(slot, self.parked_mut().len()) || !self.claim(slot) {
             self.park(slot);
         } else if let Some(error) = self.dispatch(slot, send) {
             self.release(slot);
@@ -306,6 +311,11 @@ impl Core {
     pub(crate) fn take(&self, token: Token) -> Option<Completed> {
         let slot = self.find(token)?;
         (slot.state.get() == State::Done { awaited: true }).then(|| self.collect(slot, Outcome::Answered))
+    }
+
+    /// Whether a token names a command of this queue, and not one of a queue that was here before.
+    pub(crate) fn knows(&self, token: Token) -> bool {
+        self.find(token).is_some()
     }
 
     /// Gives up on an awaited command. Its buffer stays with it until the controller is done.

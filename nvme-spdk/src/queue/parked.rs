@@ -2,7 +2,8 @@
 
 use super::slot::{Slot, State};
 use super::{Core, Note, Outcome, Submitter};
-use crate::command::Completion;
+use crate::clock::Ticks;
+use crate::command::{Completion, Fuse};
 use crate::status::Status;
 
 impl Core {
@@ -10,6 +11,8 @@ impl Core {
     #[cold]
     pub(super) fn park(&self, slot: &Slot) {
         slot.state.set(State::Parked { awaited: slot.state.get() == State::Awaited });
+        slot.started.set(Ticks::now());
+        slot.logged.set(None);
         self.parked_mut().push_back(slot.index);
     }
 
@@ -25,20 +28,30 @@ impl Core {
     }
 
     /// Sends the parked commands whose blocks are free now. Those that stay keep their order: of two commands
-    /// on the same block the one submitted first is sent first.
+    /// on the same blocks the one submitted first is sent first.
     #[cold]
     pub(crate) fn retry(&self, send: Submitter<'_>) {
-        let (mut at, mut blocked) = (0, 0);
-        while blocked < MOST_BLOCKED {
-            let Some(&index) = self.parked_mut().get(at) else { return };
+        let mut at = 0;
+        while let Some(&index) = self.parked_mut().get(at) {
             let slot = &self.slots()[usize::from(index)];
-            if self.claim(slot) {
+            if !self.follows_parked(slot, at) && self.claim(slot) {
                 self.parked_mut().remove(at);
                 self.resume(slot, send);
             } else {
-                (at, blocked) = (at + 1, blocked + 1);
+                at += 1;
             }
         }
+    }
+
+    /// Whether a command belongs behind the parked one in front of place `at`: the second of two fused commands
+    /// goes out after the first, and nothing in between.
+    #[inline]
+    pub(super) fn follows_parked(&self, slot: &Slot, at: usize) -> bool {
+        slot.command.get().fuse() == Fuse::Second
+            && at
+                .checked_sub(1)
+                .and_then(|before| self.parked_mut().get(before))
+                .is_some_and(|&index| self.slots()[usize::from(index)].command.get().fuse() == Fuse::First)
     }
 
     fn resume(&self, slot: &Slot, send: Submitter<'_>) {
@@ -55,6 +68,3 @@ impl Core {
         }
     }
 }
-
-/// How many commands that are still blocked a poll looks at.
-const MOST_BLOCKED: usize = 16;

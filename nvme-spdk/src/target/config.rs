@@ -24,6 +24,10 @@ impl Default for Shape {
 /// The largest transfer of one command.
 const MAX_IO_SIZE: u32 = 128 << 10;
 
+/// What a namespace has beyond whole MiB. SSDs do not end at round numbers either, and scripts take a namespace
+/// size whose lowest byte is 0 for Identify data that has not arrived.
+const BEYOND: u64 = 4096;
+
 impl Shape {
     /// Memory for its own pools and the namespaces, with room for a dozen controllers and their queues. It
     /// is taken when it is touched.
@@ -33,7 +37,8 @@ impl Shape {
 
     pub(super) fn to_json(&self, port: u16) -> Value {
         let call = |method: &str, params: Value| json!({"method": method, "params": params});
-        let blocks = u64::from(self.megabytes) * (1 << 20) / u64::from(self.block_size.max(1));
+        let bytes = u64::from(self.megabytes) * (1 << 20) + BEYOND;
+        let blocks = bytes / u64::from(self.block_size.max(1));
 
         // The default pool is for dozens of devices and takes half a second to fill.
         let mut bdev =
@@ -101,6 +106,6 @@ mod tests {
         let nvmf = json["subsystems"][1]["config"].as_array().unwrap();
         assert_eq!(nvmf.last().unwrap()["method"], "nvmf_subsystem_add_listener");
         assert_eq!(nvmf.iter().filter(|call| call["method"] == "nvmf_subsystem_add_ns").count(), 3);
-        assert_eq!(json["subsystems"][0]["config"][1]["params"]["num_blocks"], 524_288);
+        assert_eq!(json["subsystems"][0]["config"][1]["params"]["num_blocks"], 524_296);
     }
 }

@@ -68,7 +68,7 @@ impl Target {
         Self::builder().start()
     }
 
-    /// A target to be: 256 MiB, one namespace of 512-byte blocks, 32 I/O queues per controller of up to 1024
+    /// A target to be: one namespace of 256 MiB in 512-byte blocks, 32 I/O queues per controller of up to 1024
     /// entries, transfers up to 128 KiB, a free port.
     pub fn builder() -> TargetBuilder {
         TargetBuilder { shape: Shape::default(), port: 0, program: None, cpu: None }
@@ -113,7 +113,7 @@ impl TargetBuilder {
         self
     }
 
-    /// The size of each namespace in MiB.
+    /// The size of each namespace in MiB; 4 KiB more are added.
     pub fn megabytes(mut self, megabytes: u32) -> Self {
         self.shape.megabytes = megabytes;
         self

@@ -46,6 +46,8 @@ pub(crate) struct IoWorker {
 
 enum State {
     New,
+    /// Another thread is in start().
+    Starting,
     Running(nvme_spdk::IoWorker),
     /// It did not start; close() tells.
     Failed(HostError),
@@ -102,14 +104,21 @@ impl IoWorker {
     fn start(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         let py = slf.py();
         let this = slf.get();
-        ensure(matches!(*this.state.lock(), State::New), "a worker starts once; make another one")?;
+        {
+            let mut state = this.state.lock();
+            ensure(matches!(*state, State::New), "a worker starts once; make another one")?;
+            *state = State::Starting;
+        }
         let started = match &this.workload {
             Ok(workload) => py.detach(|| nvme_spdk::IoWorker::start(&this.namespace, workload)),
             Err(why) => Err(Error::InvalidArgument(why.clone())),
         };
         let state = match started {
             Ok(worker) => State::Running(worker),
-            Err(error @ Error::Interrupted { .. }) => return Err(errors::usual(error)),
+            Err(error @ Error::Interrupted { .. }) => {
+                *this.state.lock() = State::New;
+                return Err(errors::usual(error));
+            }
             Err(error) => {
                 tracing::error!("the ioworker does not start: {error}");
                 State::Failed(HostError::of(&error))
@@ -124,7 +133,7 @@ impl IoWorker {
     #[getter]
     fn running(&self) -> bool {
         match &*self.state.lock() {
-            State::New | State::Closing => true,
+            State::New | State::Starting | State::Closing => true,
             State::Running(worker) => worker.is_running(),
             State::Failed(_) | State::Closed(_) => false,
         }
@@ -233,7 +242,7 @@ impl IoWorker {
 
     fn __repr__(&self) -> String {
         match &*self.state.lock() {
-            State::New => "<ioworker: not started>".to_owned(),
+            State::New | State::Starting => "<ioworker: not started>".to_owned(),
             State::Running(worker) => format!("<ioworker: queue {}>", worker.qid()),
             State::Failed(_) => "<ioworker: failed>".to_owned(),
             State::Closing | State::Closed(_) => "<ioworker: closed>".to_owned(),
@@ -246,7 +255,7 @@ impl IoWorker {
     fn take_ended(&self, py: Python<'_>) -> PyResult<Option<Ended>> {
         let mut state = self.state.lock();
         match &*state {
-            State::New => {
+            State::New | State::Starting => {
                 let text = "the worker was not started: call start() first, or use `with`";
                 return Err(PyAssertionError::new_err(text));
             }

@@ -1,0 +1,154 @@
+"""make bench: this driver against SPDK's own perf, pair by pair on the embedded target.
+
+Both sides run in turn on the same core, the target on the other; every figure that matters is a ratio of two runs
+side by side, and the median of many such pairs.
+"""
+
+import argparse
+import contextlib
+import os
+import statistics
+import sys
+import time
+
+import instructions
+import nvme as d
+import report
+import workers
+from cases import CASES
+from sides import BenchError, Perf, python_side, worker
+
+
+def log(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def stand_out():
+    """Both sides and the target get the cores before whatever else runs here, as far as this is allowed."""
+    with contextlib.suppress(PermissionError):
+        os.nice(-20)
+
+
+def compare(case, perf, side, pairs, seconds):
+    """Each round runs perf between a worker that verifies and one that does not, now in this order, now in that."""
+    side.ask({"do": "fill"})
+    ours, checked = {False: [], True: []}, {False: 0, True: 0}
+    theirs = []
+
+    def measure(verify):
+        answer = side.ask(case.load(verify, seconds=seconds))
+        ours[verify].append(answer["iops"])
+        checked[verify] += answer["verified"]
+        if verify and not case.write and answer["verified"] != answer["blocks"]:
+            raise BenchError(f"{case.name}: {answer['verified']} of {answer['blocks']} blocks were checked")
+
+    for number in range(pairs):
+        first = number % 2 == 1
+        measure(first)
+        theirs.append(perf.iops(case.pattern, case.size, case.in_flight, seconds))
+        measure(not first)
+    if case.write:
+        # What was noted at the writes is compared with what is on the medium now, every block of it.
+        swept = side.ask({"do": "check"})
+        if swept["verified"] != swept["blocks"]:
+            raise BenchError(f"{case.name}: only {swept['verified']} of {swept['blocks']} blocks are known")
+        checked[True] = swept["verified"]
+    return [row(case, verify, ours[verify], theirs, checked[verify]) for verify in (False, True)]
+
+
+def row(case, verify, ours, theirs, checked):
+    ratios = [a / b for a, b in zip(ours, theirs)]
+    found = {
+        "name": case.name,
+        "verify": verify,
+        "ratio_iops": median(ratios),
+        "ratio_instr": None,
+        "ratio_lowest": min(ratios),
+        "ratio_highest": max(ratios),
+        "pairs": len(ratios),
+        "iops": median(ours),
+        "perf_iops": median(theirs),
+        "checked_lbas": checked,
+    }
+    with_or_without = "verified" if verify else "plain"
+    log(f"  {case.name:19} {with_or_without:8} {found['ratio_iops']:.3f} of perf, {checked:,} LBAs checked")
+    return found
+
+
+def add_instructions(rows, target):
+    """Instructions per command, where they can be counted."""
+    perf = Perf(target)
+    for case in CASES:
+        for found in (each for each in rows if each["name"] == case.name):
+            try:
+                if not found["verify"]:
+                    theirs = instructions.of_perf(perf, case)
+                ours = instructions.of_worker(target, case, found["verify"])
+            except BenchError as why:
+                found["instr_reason"] = str(why)
+                log(f"  {case.name}: instructions not counted: {why}")
+                return
+            found.update(ratio_instr=ours / theirs, instr=ours, perf_instr=theirs)
+            log(f"  {case.name:19} {ours:8.0f} instructions per command, perf {theirs:.0f}")
+
+
+def python_costs(target, perf, pairs, seconds):
+    """Reads through the Python module against perf, and what single calls cost."""
+    found = {}
+    with python_side(target) as side:
+        for queued in (1, 128):
+            ratios, speeds = [], []
+            for number in range(pairs):
+                measure = (
+                    lambda: speeds.append(side.ask({"do": "reads", "queued": queued, "seconds": seconds})),  # noqa: B023
+                    lambda: ratios.append(perf.iops("randread", 4096, queued, seconds)),  # noqa: B023
+                )
+                for one in measure if number % 2 == 0 else reversed(measure):
+                    one()
+            ratios = [ours / theirs for ours, theirs in zip(speeds, ratios)]
+            found[f"ratio_qd{queued}"] = median(ratios)
+            found[f"reads_per_second_qd{queued}"] = median(speeds)
+            log(f"  Python, {queued} queued: {median(ratios):.3f} of perf")
+        found.update(side.ask({"do": "costs"}))
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--seconds", type=int, default=1, help="of each run")
+    parser.add_argument("--cases", default="", help="only those whose name contains this")
+    parser.add_argument("--skip", default="", help="any of: load, instructions, workers, python")
+    args = parser.parse_args()
+    cases = [case for case in CASES if args.cases in case.name]
+    found = {"cases": [], "worker_start_ms": None, "python": {}, "worker_kib": None}
+    begin = time.time()
+    stand_out()
+
+    with d.Target(namespaces=2) as target:
+        perf = Perf(target)
+        if "workers" not in args.skip:
+            found.update(workers.costs(target))
+        if "load" not in args.skip:
+            with worker(target) as side:
+                for case in cases:
+                    found["cases"] += compare(case, perf, side, args.pairs, args.seconds)
+        if "python" not in args.skip:
+            found["python"] = python_costs(target, perf, args.pairs, args.seconds)
+    if "instructions" not in args.skip:
+        # Filled anew for each measurement, and callgrind is slow.
+        with d.Target(namespaces=2, megabytes=16) as target:
+            add_instructions(found["cases"], target)
+    found["seconds"] = time.time() - begin
+    print(report.write(found))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BenchError as why:
+        sys.exit(f"bench: {why}")
