@@ -23,7 +23,13 @@ WAITS = {
 }
 
 
-@pytest.mark.parametrize("what", WAITS)
+# A register read waits in SPDK, on the caller's thread: it ends when connecting would have to, not earlier.
+LATE = pytest.mark.xfail(strict=True, reason="Controller::access waits where no signal is looked for")
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=LATE if what == "register" else ()) for what in WAITS]
+)
 def test_ctrl_c_ends_it_at_once(what, own_target):
     script = OPEN + textwrap.dedent(f"""
         print("ready", flush=True)
