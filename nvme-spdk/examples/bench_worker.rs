@@ -140,7 +140,8 @@ fn together(namespace: &Namespace, workers: usize, seconds: f64) -> Result<Value
     let workload = Workload::new().queue_depth(17).time(Duration::from_secs_f64(seconds));
     let started: Vec<_> =
         (0..workers).map(|_| IoWorker::start(namespace, &workload)).collect::<nvme_spdk::Result<_>>()?;
-    let reports: Vec<Report> = started.into_iter().map(|worker| complete(worker.join())).collect::<Result<_>>()?;
+    let reports: Vec<Report> =
+        started.into_iter().map(|worker| complete(worker.join())).collect::<Result<_>>()?;
     Ok(json!({"ios": reports.iter().map(|report| report.ios).collect::<Vec<_>>()}))
 }
 

@@ -41,7 +41,13 @@ const DSM_RANGE: usize = 16;
 
 impl Guard {
     pub(crate) fn new(tables: Arc<Tables>) -> Self {
-        Guard { tables, version: Cell::new(0), known: RefCell::default(), claims: Cell::new(0), verified: Cell::new(0) }
+        Guard {
+            tables,
+            version: Cell::new(0),
+            known: RefCell::default(),
+            claims: Cell::new(0),
+            verified: Cell::new(0),
+        }
     }
 
     /// How many blocks were read by this queue and found as they were written.
