@@ -5,8 +5,10 @@ side by side, and the median of many such pairs.
 """
 
 import argparse
+import atexit
 import contextlib
 import os
+import pathlib
 import statistics
 import sys
 import time
@@ -27,10 +29,17 @@ def median(values):
     return statistics.median(values)
 
 
+AUTOGROUP = pathlib.Path("/proc/self/autogroup")
+
+
 def stand_out():
     """Both sides and the target get the cores before whatever else runs here, as far as this is allowed."""
-    with contextlib.suppress(PermissionError):
+    with contextlib.suppress(OSError):
         os.nice(-20)
+        # Linux shares cores out among sessions first: to other sessions niceness says nothing.
+        nice = AUTOGROUP.read_text().split()[-1]
+        AUTOGROUP.write_text("-20")
+        atexit.register(AUTOGROUP.write_text, nice)
 
 
 def compare(case, perf, side, pairs, seconds):

@@ -8,7 +8,42 @@ use super::table::{UNCORRECTABLE, UNKNOWN};
 #[inline]
 pub(super) fn of(block: &[u8]) -> u32 {
     // The crate inverts before and after; so do we.
-    let crc = !crc32c::crc32c_append(!0, block);
+    folded(!crc32c::crc32c_append(!0, block))
+}
+
+/// How many blocks are summed at a time: the processor's CRC instruction has a result every cycle, but only after
+/// three, so that a single block of 512 bytes, too short to be split, leaves it idle for most of the time.
+pub(super) const LANES: usize = 4;
+
+/// The sums of several blocks of equal size, in less than half the time.
+#[inline]
+pub(super) fn of_each(blocks: [&[u8]; LANES]) -> [u32; LANES] {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if std::arch::is_x86_feature_detected!("sse4.2") {
+        // SAFETY: the processor has the instruction.
+        return unsafe { side_by_side(blocks) }.map(folded);
+    }
+    blocks.map(of)
+}
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[target_feature(enable = "sse4.2")]
+fn side_by_side(blocks: [&[u8]; LANES]) -> [u32; LANES] {
+    use std::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u64};
+
+    let [(a, a_rest), (b, b_rest), (c, c_rest), (d, d_rest)] = blocks.map(<[u8]>::as_chunks::<8>);
+    let mut sums = [0_u64; LANES];
+    for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+        for (sum, word) in sums.iter_mut().zip([a, b, c, d]) {
+            *sum = _mm_crc32_u64(*sum, u64::from_le_bytes(*word));
+        }
+    }
+    let rests = [a_rest, b_rest, c_rest, d_rest];
+    std::array::from_fn(|at| rests[at].iter().fold(sums[at] as u32, |sum, byte| _mm_crc32_u8(sum, *byte)))
+}
+
+#[inline]
+fn folded(crc: u32) -> u32 {
     match crc >> 1 {
         UNKNOWN => 1,
         UNCORRECTABLE => UNCORRECTABLE - 1,
@@ -62,18 +97,18 @@ fn may_belong(first: u64, lba: u64) -> bool {
     first == lba || first == 0 || first == u64::MAX
 }
 
-/// Checks the data of one block that the table knows. `word_of` looks another block up, `None` outside the table.
+/// Checks the data of one block that the table knows, whose sum is `found`. `word_of` looks another block up, `None` outside the table.
 #[inline]
 pub(super) fn check(
     lba: u64,
     expected: u32,
     block: &[u8],
+    found: u32,
     word_of: impl Fn(u64) -> Option<u32>,
 ) -> Result<(), Mismatch> {
     if expected == UNCORRECTABLE {
         return Err(Mismatch::Uncorrectable { lba });
     }
-    let found = of(block);
     let first = block.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     if may_belong(first, lba) {
         return if found == expected { Ok(()) } else { Err(Mismatch::Checksum { lba, expected, found }) };
@@ -87,6 +122,8 @@ pub(super) fn check(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -97,6 +134,26 @@ mod tests {
         let mut block = [0; 512];
         block[511] = 0x80;
         assert_eq!(of(&block), 0x82f6_3b78 >> 1);
+    }
+
+    /// As it is called, with the sum of the block.
+    fn check(
+        lba: u64,
+        expected: u32,
+        block: &[u8],
+        word_of: impl Fn(u64) -> Option<u32>,
+    ) -> Result<(), Mismatch> {
+        super::check(lba, expected, block, of(block), word_of)
+    }
+
+    proptest! {
+        #[test]
+        fn several_at_a_time_have_the_sums_they_have_alone(
+            data in prop::collection::vec(any::<u8>(), LANES * 4096), size in 0_usize..4096,
+        ) {
+            let blocks: [&[u8]; LANES] = std::array::from_fn(|at| &data[at * size..(at + 1) * size]);
+            prop_assert_eq!(of_each(blocks), blocks.map(of));
+        }
     }
 
     #[test]

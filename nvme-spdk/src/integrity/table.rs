@@ -7,7 +7,7 @@ use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-use super::checksum::{self, Mismatch};
+use super::checksum::{self, LANES, Mismatch};
 
 /// The lock bit: a command that touches the block is with the controller.
 const LOCKED: u32 = 1 << 31;
@@ -120,13 +120,12 @@ impl Table {
     #[inline]
     pub(super) unsafe fn written(&self, lba: u64, count: u64, data: *const u8, len: usize) {
         let size = self.lba_size.load(Ordering::Relaxed);
-        for (at, word) in self.words(lba, count).iter().enumerate() {
+        for (group, words) in self.words(lba, count).chunks(LANES).enumerate() {
             // SAFETY: as the caller promises.
-            let sum = match unsafe { block(data, len, size, at) } {
-                Some(block) => checksum::of(block),
-                None => UNKNOWN,
-            };
-            word.store(sum, Ordering::Release);
+            let blocks = unsafe { blocks(data, len, size, group * LANES, words.len()) };
+            for (word, sum) in words.iter().zip(sums(blocks)) {
+                word.store(sum, Ordering::Release);
+            }
         }
     }
 
@@ -166,17 +165,22 @@ impl Table {
     ) -> Result<u64, Mismatch> {
         let mut compared = 0;
         let size = self.lba_size.load(Ordering::Relaxed);
-        for (at, word) in self.words(lba, count).iter().enumerate() {
-            let expected = word.load(Ordering::Acquire) & !LOCKED;
-            if expected == UNKNOWN {
+        let word_of = |lba| self.words(lba, 1).first().map(|word| word.load(Ordering::Acquire) & !LOCKED);
+        for (group, words) in self.words(lba, count).chunks(LANES).enumerate() {
+            let expected = |at: usize| words.get(at).map_or(UNKNOWN, |w| w.load(Ordering::Acquire) & !LOCKED);
+            let expected: [u32; LANES] = std::array::from_fn(expected);
+            if expected == [UNKNOWN; LANES] {
                 continue;
             }
             // SAFETY: as the caller promises.
-            let Some(block) = (unsafe { block(data, len, size, at) }) else { break };
-            checksum::check(lba + at as u64, expected, block, |other| {
-                self.words(other, 1).first().map(|word| word.load(Ordering::Acquire) & !LOCKED)
-            })?;
-            compared += 1;
+            let blocks = unsafe { blocks(data, len, size, group * LANES, words.len()) };
+            let first = lba + (group * LANES) as u64;
+            for (at, found) in sums(blocks).into_iter().enumerate() {
+                if let (Some(block), true) = (blocks[at], expected[at] != UNKNOWN) {
+                    checksum::check(first + at as u64, expected[at], block, found, word_of)?;
+                    compared += 1;
+                }
+            }
         }
         Ok(compared)
     }
@@ -198,6 +202,31 @@ unsafe fn block<'a>(data: *const u8, len: usize, size: usize, at: usize) -> Opti
     }
     // SAFETY: the block ends inside the data.
     Some(unsafe { std::slice::from_raw_parts(data.add(start), size) })
+}
+
+/// The data of up to `count` blocks from a place in a transfer on, as far as the transfer has that much.
+///
+/// # Safety
+/// As [`block`].
+#[inline]
+unsafe fn blocks<'a>(
+    data: *const u8,
+    len: usize,
+    size: usize,
+    from: usize,
+    count: usize,
+) -> [Option<&'a [u8]>; LANES] {
+    // SAFETY: as the caller promises.
+    std::array::from_fn(|at| if at < count { unsafe { block(data, len, size, from + at) } } else { None })
+}
+
+/// Their checksums; [`UNKNOWN`] for those that are not there.
+#[inline]
+fn sums(blocks: [Option<&[u8]>; LANES]) -> [u32; LANES] {
+    match blocks {
+        [Some(a), Some(b), Some(c), Some(d)] => checksum::of_each([a, b, c, d]),
+        _ => blocks.map(|block| block.map_or(UNKNOWN, checksum::of)),
+    }
 }
 
 #[inline]
