@@ -11,7 +11,6 @@ import os
 import pathlib
 import statistics
 import sys
-import time
 
 import instructions
 import nvme as d
@@ -135,7 +134,6 @@ def main():
     args = parser.parse_args()
     cases = [case for case in CASES if args.cases in case.name]
     found = {"cases": [], "worker_start_ms": None, "python": {}, "worker_kib": None}
-    begin = time.time()
     stand_out()
 
     with d.Target(namespaces=2) as target:
@@ -152,7 +150,6 @@ def main():
         # Filled anew for each measurement, and callgrind is slow.
         with d.Target(namespaces=2, megabytes=16) as target:
             add_instructions(found["cases"], target)
-    found["seconds"] = time.time() - begin
     print(report.write(found))
 
 

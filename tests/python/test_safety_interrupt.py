@@ -1,6 +1,7 @@
 """Ctrl-C while something is waited for, also when nobody will ever answer."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -23,20 +24,13 @@ WAITS = {
 }
 
 
-# A register read waits in SPDK, on the caller's thread: it ends when connecting would have to, not earlier.
-LATE = pytest.mark.xfail(strict=True, reason="Controller::access waits where no signal is looked for")
-
-
-@pytest.mark.parametrize(
-    "what", [pytest.param(what, marks=LATE if what == "register" else ()) for what in WAITS]
-)
+@pytest.mark.parametrize("what", WAITS)
 def test_ctrl_c_ends_it_at_once(what, own_target):
     script = OPEN + textwrap.dedent(f"""
         print("ready", flush=True)
         input()
-        print("waiting", flush=True)
-        begin = time.monotonic()
         try:
+            print("waiting", flush=True)
             {WAITS[what]}
         except (KeyboardInterrupt, AssertionError) as error:
             interrupt = error if isinstance(error, KeyboardInterrupt) else error.__context__
@@ -66,10 +60,9 @@ def test_ctrl_c_ends_it_at_once(what, own_target):
         child.stdin.flush()
         assert child.stdout.readline() == "waiting\n"
         time.sleep(0.4)
-        begin = time.monotonic()
         child.send_signal(signal.SIGINT)
+        assert select.select([child.stdout], [], [], 5)[0], "still waiting"
         assert child.stdout.readline() == "KeyboardInterrupt\n"
-        assert time.monotonic() - begin < 2
         os.kill(own_target.pid, signal.SIGCONT)
         assert child.communicate("\n", timeout=30)[0] == "on\n"
         assert child.returncode == 0
