@@ -213,7 +213,7 @@ def test_many_short_workers(nvme0n1):
 
 
 def test_sixteen_workers(nvme0n1):
-    workers = [nvme0n1.ioworker(io_size=8, time=1, qdepth=8).start() for _ in range(16)]
+    workers = [nvme0n1.ioworker(io_size=8, time=4, qdepth=8).start() for _ in range(16)]
     assert len(workers) == 16 and all(worker.running for worker in workers)
     assert all(worker.close().io_count_read > 0 for worker in workers)
 
