@@ -97,6 +97,22 @@ fn workers_that_mix_reads_and_writes_verify() {
 }
 
 #[test]
+fn a_report_says_how_many_blocks_were_verified() {
+    let controller = connect();
+    let namespace = tracked(&controller);
+    let sequential = Workload::new().random_percentage(0).io_size(7).region(1000..1700).queue_depth(9);
+    // Only the first half is known.
+    let write = sequential.clone().read_percentage(0).io_count(50);
+    let written = IoWorker::start(&namespace, &write).unwrap().join();
+    assert_eq!((written.ios, written.verified, written.failure), (50, 0, None));
+    let read = sequential.io_count(100);
+    let verified = || IoWorker::start(&namespace, &read).unwrap().join().verified;
+    assert_eq!(verified(), 350);
+    namespace.verify(false);
+    assert_eq!(verified(), 0);
+}
+
+#[test]
 fn a_command_that_takes_too_long_is_reported_and_keeps_its_place() {
     let controller = connect();
     let qpair = controller.create_qpair(4).unwrap();
