@@ -230,4 +230,7 @@ fn what_was_sent_to_a_target_that_died_is_aborted() {
         }
         next().expect_err("nothing comes any more");
     }
+    // SPDK would keep it for ever.
+    let late = qpair.submit(&Command::read(1, 0, 1), Some(Data::from(&buffer)));
+    assert!(matches!(late, Err(Error::QpairDead { .. })), "{late:?}");
 }

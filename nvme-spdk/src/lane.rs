@@ -169,6 +169,10 @@ impl<H: Handle> Lane<H> {
         let link = self.lock()?;
         let _scope = H::scope(&self.log);
         let bytes = data.as_ref().map_or(0, Data::len);
+        // SPDK would take it, and keep it until the queue pair is freed.
+        if link.broken {
+            return Err(Error::QpairDead { qid: self.qid, state: "disconnected" });
+        }
         let token = link.send(command, data, awaited)?;
         if kind == Kind::Transfer {
             self.log.traffic().count(bytes as u64);

@@ -177,11 +177,15 @@ def test_seconds_are_true(nvme0n1):
     seconds = []
     worker = nvme0n1.ioworker(io_size=1, time=3, iops=10, qdepth=2, output_io_per_second=seconds).start()
     result = worker.close()
-    # Command number 10 is due when the first second ends, and completes in the next one.
-    assert seconds == [9, 10, 10] and result.io_count_read == 30
-    assert len(seconds) == result.mseconds // 1000
-    assert result.iops_consistency == worker.iops_consistency() == 9 / statistics.mean(seconds)
-    assert worker.iops_consistency(50) == 10 / statistics.mean(seconds)
+    assert result.io_count_read == 30
+    # Command number 10 is due when the first second ends, and completes in the next one; on a busy machine,
+    # others are late, too.
+    assert seconds[0] <= 9 and sum(seconds) <= 29 and sum(seconds[:2]) <= 19
+    assert len(seconds) == result.mseconds // 1000 == 3
+    fastest, middle, slowest = sorted(seconds, reverse=True)
+    assert result.iops_consistency == worker.iops_consistency() == slowest / statistics.mean(seconds)
+    assert worker.iops_consistency(50) == middle / statistics.mean(seconds)
+    assert worker.iops_consistency(10) == fastest / statistics.mean(seconds)
     for wrong, text in ((0, "larger than 0"), (100, "smaller than 100")):
         with pytest.raises(AssertionError, match=f"the percentage must be {text}"):
             worker.iops_consistency(wrong)
