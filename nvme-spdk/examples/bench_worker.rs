@@ -83,10 +83,12 @@ fn answer(namespace: &Namespace, request: Request) -> Result<Value> {
 /// Every block once.
 fn sweep(namespace: &Namespace, read_percentage: u8) -> Result<Value> {
     namespace.verify(true);
-    let commands = namespace.blocks() / u64::from(LARGEST);
+    // The last one ends with the namespace.
+    let commands = namespace.blocks().div_ceil(u64::from(LARGEST));
     let workload = Workload::new().read_percentage(read_percentage).random_percentage(0).io_size(LARGEST);
     let report = complete(IoWorker::start(namespace, &workload.io_count(commands).queue_depth(17))?.join())?;
-    Ok(json!({"blocks": report.ios * u64::from(LARGEST), "verified": report.verified}))
+    let blocks = report.bytes / u64::from(namespace.lba_size());
+    Ok(json!({"blocks": blocks, "verified": report.verified}))
 }
 
 fn run(namespace: &Namespace, load: &Load) -> Result<Value> {

@@ -127,9 +127,10 @@ def test_a_killed_target(own_target):
 def test_what_a_killed_target_had_is_aborted(own_target):
     pcie = d.Pcie(own_target.address)
     nvme0 = d.Controller(pcie)
+    nvme0n1 = d.Namespace(nvme0)
     qpair = d.Qpair(nvme0, 8)
     os.kill(own_target.pid, signal.SIGSTOP)
-    d.Namespace(nvme0).read(qpair, d.Buffer(512), 0)
+    nvme0n1.read(qpair, d.Buffer(512), 0)
     os.kill(own_target.pid, signal.SIGKILL)
     with pytest.warns(UserWarning, match="ERROR status: 00/08"):
         qpair.waitdone()
