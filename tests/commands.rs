@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nvme_spdk::{Command, Data, DmaBuf, Error, Status};
+use nvme_spdk::{Command, Data, DmaBuf, Error, QpairOptions, Status};
 use support::{connect, target};
 
 #[test]
@@ -77,7 +77,7 @@ fn bad_arguments_are_errors() {
     for depth in [0, 1, 1025, u16::MAX] {
         assert!(matches!(controller.create_qpair(depth), Err(Error::InvalidArgument(_))), "{depth}");
     }
-    let error = controller.create_qpair_with_priority(8, 1).unwrap_err();
+    let error = controller.create_qpair_with(QpairOptions::new(8).priority(1)).unwrap_err();
     assert!(matches!(error, Error::QpairCreate { .. }), "{error}");
     assert!(error.to_string().contains("CC.AMS"), "{error}");
 }

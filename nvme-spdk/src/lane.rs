@@ -34,6 +34,8 @@ pub(crate) trait Handle: Send {
     fn poll(&self, most: u32) -> i32;
     /// Completes what is outstanding as aborted, where SPDK has not done that when the queue pair broke.
     fn abort(&self);
+    /// Whether nobody answers at the device's registers any more, which no poll would ever say.
+    fn is_gone(&self) -> bool;
     /// What is sent by SPDK itself meanwhile belongs to this log.
     fn scope(_log: &Arc<CmdLog>) -> Option<Scope> {
         None
@@ -58,6 +60,8 @@ pub(crate) struct Link<H> {
     /// When commands are next looked through for those that take too long.
     next_look: Ticks,
     limit: Arc<CommandTimeout>,
+    /// When the registers are next looked at, where a device can go away without a word.
+    next_watch: Option<Ticks>,
 }
 
 /// How long a command may take before it is reported as timed out; shared by the queues of a controller.
@@ -83,6 +87,9 @@ impl CommandTimeout {
         }
     }
 }
+
+/// How often a device's registers are looked at.
+const WATCH: Duration = Duration::from_millis(100);
 
 /// How often commands are looked through: a command is reported at most so much too late.
 const LOOK: Duration = Duration::from_millis(1);
@@ -282,7 +289,12 @@ impl<H: Handle> Lane<H> {
 
 impl<H: Handle> Link<H> {
     pub(crate) fn new(handle: H, queue: Queue, limit: Arc<CommandTimeout>) -> Self {
-        Link { handle, queue, broken: false, next_look: Ticks::default(), limit }
+        Link { handle, queue, broken: false, next_look: Ticks::default(), limit, next_watch: None }
+    }
+
+    /// For a device that can be pulled out.
+    pub(crate) fn watched(self) -> Self {
+        Link { next_watch: Some(Ticks::default()), ..self }
     }
 
     pub(crate) fn send(&self, command: &Command, data: Option<Data>, awaited: bool) -> Result<Token> {
@@ -307,7 +319,7 @@ impl<H: Handle> Link<H> {
 
     #[inline]
     pub(crate) fn poll(&mut self, most: u32) {
-        if !self.broken && self.handle.poll(most) < 0 {
+        if !self.broken && (self.handle.poll(most) < 0 || self.is_gone()) {
             self.broken = true;
             // SPDK reports every command it aborts.
             log::quietly(|| self.handle.abort());
@@ -320,6 +332,17 @@ impl<H: Handle> Link<H> {
             0 => {}
             limit => self.expire(limit),
         }
+    }
+
+    #[inline]
+    fn is_gone(&mut self) -> bool {
+        let Some(next) = self.next_watch else { return false };
+        let now = Ticks::now();
+        if now < next {
+            return false;
+        }
+        self.next_watch = Some(now.after(WATCH));
+        self.handle.is_gone()
     }
 
     #[inline]

@@ -85,7 +85,7 @@ pub use integrity::Mismatch;
 pub use ioworker::{Failure, Io, IoSize, IoWorker, Latency, Report, Step, Workload};
 pub use namespace::{MOST_BLOCKS, Namespace};
 pub use pattern::{Pattern, hex_dump};
-pub use qpair::Qpair;
+pub use qpair::{Qpair, QpairOptions};
 pub use queue::{Completed, Data, Outcome, Token};
 pub use status::Status;
 pub use target::{Target, TargetBuilder};

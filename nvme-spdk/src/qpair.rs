@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::cmdlog::CmdLog;
 use crate::command::Command;
-use crate::controller::{Inner, open};
+use crate::controller::{AdminHandle, Inner, open};
 use crate::deadline::{Deadline, bounded, on_helper, timed_out};
 use crate::error::{Error, Result};
 use crate::fork::forked;
@@ -49,12 +49,46 @@ pub struct Qpair {
     depth: u16,
 }
 
+/// What an I/O queue pair is to be like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QpairOptions {
+    depth: u16,
+    priority: u8,
+    interrupt: Option<u16>,
+}
+
+impl QpairOptions {
+    /// `depth` entries, of which one less may be outstanding; priority 0, no interrupts.
+    pub const fn new(depth: u16) -> Self {
+        QpairOptions { depth, priority: 0, interrupt: None }
+    }
+
+    /// Its priority class for weighted round robin arbitration: 0 urgent, 1 high, 2 medium, 3 low (NVMe base
+    /// specification, "Create I/O Submission Queue command").
+    pub const fn priority(self, priority: u8) -> Self {
+        QpairOptions { priority, ..self }
+    }
+
+    /// The interrupt vector that announces its completions, on PCIe: IEN and IV (NVMe base specification, "Create I/O
+    /// Completion Queue command"). Completions are found by polling all the same.
+    pub const fn interrupt(self, vector: u16) -> Self {
+        QpairOptions { interrupt: Some(vector), ..self }
+    }
+
+    /// Dword 11 of Create I/O Completion Queue, as far as it is about interrupts.
+    fn cdw11(self) -> u32 {
+        self.interrupt.map_or(0, |vector| u32::from(vector) << 16 | 1 << 1)
+    }
+}
+
 pub(crate) type IoLane = Lane<IoHandle>;
 
 /// SPDK's queue pair. Dropping it completes what is outstanding and frees it.
 pub(crate) struct IoHandle {
     ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>,
     qpair: NonNull<spdk_sys::spdk_nvme_qpair>,
+    /// Where SPDK deletes queues with admin commands, and polls for their completions: the queue they go out on.
+    admin: Option<Arc<Lane<AdminHandle>>>,
 }
 
 // SAFETY: SPDK ties a queue pair to no thread, only to one at a time, which the lane's lock sees to. The
@@ -93,23 +127,37 @@ impl Handle for IoHandle {
         // SAFETY: the queue pair is alive; SPDK does nothing if it is disconnected already.
         unsafe { spdk_sys::spdk_nvme_ctrlr_disconnect_io_qpair(self.qpair.as_ptr()) };
     }
+
+    fn is_gone(&self) -> bool {
+        // SAFETY: the controller outlives its queue pairs.
+        unsafe { spdk_sys::shim_ctrlr_is_gone(self.ctrlr.as_ptr()) }
+    }
 }
+
+/// How long a device may take to delete a queue pair.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Drop for IoHandle {
     fn drop(&mut self) {
         if forked() {
             return;
         }
+        // The admin queue is driven by one thread at a time; a queue that is freed although another thread does not
+        // let go of it in time is the lesser evil.
+        let admin = self.admin.as_ref().and_then(|admin| admin.lock().ok());
+        let _scope = self.admin.as_ref().map(|admin| Scope::new(Some(admin.log()), None));
         // SAFETY: allocated once and freed once; the controller is still open, and the queue that callbacks
         // go to is dropped after this.
         let free = || unsafe { spdk_sys::shim_qpair_free(self.qpair.as_ptr()) };
         // SPDK reports every command it aborts.
-        log::quietly(free);
+        log::quietly(|| bounded(&Deadline::after(GOODBYE), free));
+        drop(admin);
     }
 }
 
 impl Qpair {
-    pub(crate) fn create(controller: &Arc<Inner>, depth: u16, priority: u8) -> Result<Self> {
+    pub(crate) fn create(controller: &Arc<Inner>, options: QpairOptions) -> Result<Self> {
+        let depth = options.depth;
         let most = (controller.cap() as u16 as u32) + 1;
         if depth < 2 || u32::from(depth) > most {
             return Err(Error::InvalidArgument(format!(
@@ -123,13 +171,9 @@ impl Qpair {
             Address::Tcp { .. } => {
                 let what = format!("creating a queue pair at {}", controller.address());
                 let inner = Arc::clone(controller);
-                on_helper(
-                    move || what.clone(),
-                    timeout,
-                    move |deadline| connect(&inner, depth, priority, deadline),
-                )
+                on_helper(move || what.clone(), timeout, move |deadline| connect(&inner, options, deadline))
             }
-            Address::Pcie(_) => connect(controller, depth, priority, &Deadline::after(timeout)),
+            Address::Pcie(_) => connect(controller, options, &Deadline::after(timeout)),
         }
     }
 
@@ -252,18 +296,27 @@ impl Qpair {
 /// How long another thread may take to let go of a queue pair that is deleted.
 const DELETE_PATIENCE: Duration = Duration::from_secs(10);
 
-fn connect(controller: &Arc<Inner>, depth: u16, priority: u8, deadline: &Deadline) -> Result<Qpair> {
+fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) -> Result<Qpair> {
+    let QpairOptions { depth, .. } = options;
+    let interrupt = options.cdw11();
     // The controller stays open meanwhile, also if the caller gives up before this is done.
     let _creating = controller.creating(deadline.left())?;
     let probed = probe(controller, deadline)?;
-    let (handle, qid) = allocate(controller, depth, priority, deadline)?;
+    let (handle, qid) = allocate(controller, options, deadline)?;
 
     let io_log = Arc::new(CmdLog::new(qid));
+    // Where SPDK creates queues with admin commands, it polls for their completions.
+    let admin = match &handle.admin {
+        Some(admin) => Some(admin.lock().map_err(|e| controller.explain(e))?),
+        None => None,
+    };
     let scope = Scope::new(Some(controller.admin().log()), Some(&io_log));
     log::forget();
     // SAFETY: allocated just now on this controller, and known to nobody else.
-    let call = || unsafe { spdk_sys::shim_qpair_connect(handle.ctrlr.as_ptr(), handle.qpair.as_ptr()) };
+    let call =
+        || unsafe { spdk_sys::shim_qpair_connect(handle.ctrlr.as_ptr(), handle.qpair.as_ptr(), interrupt) };
     let (rc, ended) = log::quietly(|| bounded(deadline, call));
+    drop(admin);
     if rc != 0 {
         if let (Some(failure), Some(socket)) = (scope.failure().filter(observer::Failure::is_connect), probed)
         {
@@ -277,7 +330,10 @@ fn connect(controller: &Arc<Inner>, depth: u16, priority: u8, deadline: &Deadlin
     }
     drop(scope);
     let queue = Queue::new(qid, depth - 1, Arc::clone(&io_log), observer::available(), controller.tables());
-    let link = Link::new(handle, queue, Arc::clone(controller.command_timeout()));
+    let mut link = Link::new(handle, queue, Arc::clone(controller.command_timeout()));
+    if controller.is_pcie() {
+        link = link.watched();
+    }
     let lane = Arc::new(Lane::new(qid, io_log, link, controller.neighbours()));
     controller.add_lane(&lane);
     Ok(Qpair { controller: Arc::clone(controller), lane, depth })
@@ -290,7 +346,8 @@ fn probe(controller: &Inner, deadline: &Deadline) -> Result<Option<std::net::Soc
     Ok(Some(socket))
 }
 
-fn allocate(controller: &Inner, depth: u16, priority: u8, deadline: &Deadline) -> Result<(IoHandle, u16)> {
+fn allocate(controller: &Inner, options: QpairOptions, deadline: &Deadline) -> Result<(IoHandle, u16)> {
+    let QpairOptions { depth, priority, .. } = options;
     let admin = controller.admin().lock().map_err(|e| controller.explain(e))?;
     let _scope = Scope::new(Some(controller.admin().log()), None);
     log::forget();
@@ -303,7 +360,8 @@ fn allocate(controller: &Inner, depth: u16, priority: u8, deadline: &Deadline) -
         // A system SPDK does not tell the identifier; it takes the lowest that is free.
         (Some(ctrlr), Some(qpair)) => {
             let qid = if qid == 0 { controller.lowest_free_qid() } else { qid };
-            Ok((IoHandle { ctrlr, qpair }, qid))
+            let admin = controller.is_pcie().then(|| Arc::clone(controller.admin()));
+            Ok((IoHandle { ctrlr, qpair, admin }, qid))
         }
         _ if ended => {
             let what = format!("creating a queue pair at {}", controller.address());

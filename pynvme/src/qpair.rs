@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nvme_spdk::{Completed, Error, Token};
+use nvme_spdk::{Completed, Error, QpairOptions, Token};
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -78,10 +78,8 @@ impl Qpair {
         let controller = nvme.get().inner();
         let most = i64::from(controller.max_queue_entries());
         ensure(depth.0 <= most, "qpair depth is larger than specification")?;
-        let depth = u16::try_from(depth.0)?;
-        let inner = py
-            .detach(|| controller.create_qpair_with_priority(depth, prio.0))
-            .map_err(errors::qpair_creation)?;
+        let options = QpairOptions::new(u16::try_from(depth.0)?).priority(prio.0);
+        let inner = py.detach(|| controller.create_qpair_with(options)).map_err(errors::qpair_creation)?;
         Ok(Qpair { inner, controller: nvme.clone().unbind(), callbacks: Callbacks::default() })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::find::Spdk;
 
-const SOURCES: &[&str] = &["env.c", "log.c", "ctrlr.c", "qpair.c", "hook.c", "tcp.c", "sizes.c"];
+const SOURCES: &[&str] = &["env.c", "log.c", "ctrlr.c", "qpair.c", "hook.c", "tcp.c", "pcie.c", "sizes.c"];
 
 pub fn compile(spdk: &Spdk) {
     let mut build = cc::Build::new();

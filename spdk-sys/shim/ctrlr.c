@@ -88,14 +88,24 @@ shim_ctrlr_open(const struct shim_ctrlr_opts *opts, struct spdk_nvme_ctrlr **ctr
 	int rc;
 
 	*failed_at = SHIM_STEP_CONSTRUCT;
-	if (opts->transport != SHIM_TRANSPORT_TCP) {
-		return -ENOTSUP;
-	}
 	fill_opts(&ctrlr_opts, opts);
 	fill_trid(&trid, opts);
-	opened = nvme_transport_ctrlr_construct(&trid, &ctrlr_opts, NULL);
+	if (opts->transport == SHIM_TRANSPORT_PCIE) {
+		opened = shim_pcie_construct(&trid, &ctrlr_opts);
+	} else {
+		opened = nvme_transport_ctrlr_construct(&trid, &ctrlr_opts, NULL);
+	}
 	if (opened == NULL) {
 		return -EIO;
+	}
+	if (opts->transport == SHIM_TRANSPORT_PCIE) {
+		/* The rest is up to the caller. */
+		STAILQ_INIT(&opened->io_producers);
+		opened->state = NVME_CTRLR_STATE_READY;
+		nvme_ctrlr_proc_get_ref(opened);
+		*failed_at = SHIM_STEP_NONE;
+		*ctrlr = opened;
+		return 0;
 	}
 	nvme_qpair_set_state(opened->adminq, NVME_QPAIR_ENABLED);
 	STAILQ_INIT(&opened->io_producers);
@@ -114,10 +124,18 @@ shim_ctrlr_open(const struct shim_ctrlr_opts *opts, struct spdk_nvme_ctrlr **ctr
 	return 0;
 }
 
+#define DISABLE_MILLISECONDS 1000
+
 void
 shim_ctrlr_close(struct spdk_nvme_ctrlr *ctrlr, bool gone)
 {
-	if (gone || ctrlr->is_failed) {
+	bool pcie = ctrlr->trid.trtype == SPDK_NVME_TRANSPORT_PCIE;
+
+	if (pcie && !gone) {
+		/* Once it is disabled, it has no queues any more that SPDK could ask it to delete. */
+		shim_pcie_disable(ctrlr, DISABLE_MILLISECONDS);
+	}
+	if (pcie || gone || ctrlr->is_failed) {
 		/* "Removed" keeps SPDK from asking the device to delete queues and to disable itself. */
 		nvme_ctrlr_fail(ctrlr, true);
 	}
@@ -142,22 +160,38 @@ shim_ctrlr_max_io_queues(struct spdk_nvme_ctrlr *ctrlr)
 	return ctrlr->opts.num_io_queues;
 }
 
+/* Over fabrics the target knows; on PCIe, what is behind the end of BAR0 is not ours. */
+static bool
+is_inside(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_t bytes)
+{
+	uint64_t size = shim_ctrlr_bar_size(ctrlr);
+
+	return size == 0 || (uint64_t)offset + bytes <= size;
+}
+
 int
 shim_ctrlr_get_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_t *value)
 {
-	return nvme_transport_ctrlr_get_reg_4(ctrlr, offset, value);
+	return is_inside(ctrlr, offset, 4) ? nvme_transport_ctrlr_get_reg_4(ctrlr, offset, value) : -ERANGE;
 }
 
 int
 shim_ctrlr_get_reg_8(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint64_t *value)
 {
-	return nvme_transport_ctrlr_get_reg_8(ctrlr, offset, value);
+	return is_inside(ctrlr, offset, 8) ? nvme_transport_ctrlr_get_reg_8(ctrlr, offset, value) : -ERANGE;
 }
 
 int
 shim_ctrlr_set_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_t value)
 {
-	return nvme_transport_ctrlr_set_reg_4(ctrlr, offset, value);
+	union spdk_nvme_cc_register cc = { .raw = value };
+	int rc = is_inside(ctrlr, offset, 4) ? nvme_transport_ctrlr_set_reg_4(ctrlr, offset, value) : -ERANGE;
+
+	/* SPDK cuts data into pages of the size that the controller was enabled with. */
+	if (rc == 0 && offset == offsetof(struct spdk_nvme_registers, cc.raw) && cc.bits.en) {
+		ctrlr->page_size = 1u << (12 + cc.bits.mps);
+	}
+	return rc;
 }
 
 struct spdk_nvme_qpair *

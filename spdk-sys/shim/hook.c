@@ -27,6 +27,20 @@ shim_deadline_clear(void)
 	return t_ended_a_wait;
 }
 
+bool
+shim_deadline_has_ended(void)
+{
+	return t_ended_a_wait;
+}
+
+static __thread uint32_t t_interrupt;
+
+void
+shim_hook_next_interrupt(uint32_t cdw11)
+{
+	t_interrupt = cdw11;
+}
+
 #ifdef SHIM_INTERNALS
 
 #include "spdk/likely.h"
@@ -73,6 +87,11 @@ submit_foreign(const struct hooked_transport *original, struct spdk_nvme_qpair *
 	struct foreign *foreign = calloc(1, sizeof(*foreign));
 	int rc;
 
+	/* SPDK has no use for interrupts and leaves them off. */
+	if (t_interrupt != 0 && qpair->id == 0 && req->cmd.opc == SPDK_NVME_OPC_CREATE_IO_CQ) {
+		req->cmd.cdw11 |= t_interrupt;
+		t_interrupt = 0;
+	}
 	if (foreign == NULL) {
 		return original->submit(qpair, req);
 	}

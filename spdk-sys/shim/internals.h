@@ -18,4 +18,27 @@
 /* tcp.c */
 void shim_tcp_high_cids_first(struct spdk_nvme_qpair *qpair);
 
+/* pcie.c */
+
+/* How many entries SPDK has to be told for a queue of `depth` that takes depth - 1 commands: it keeps a part
+ * of them free. */
+uint16_t shim_pcie_entries_for(uint16_t depth);
+
+/* The number of entries the device is told; not after the queue was created. */
+void shim_pcie_set_depth(struct spdk_nvme_qpair *qpair, uint16_t depth);
+
+/* Takes the function and maps its registers; NULL if that fails. Changes opts. */
+struct spdk_nvme_ctrlr *shim_pcie_construct(const struct spdk_nvme_transport_id *trid,
+		struct spdk_nvme_ctrlr_opts *opts);
+
+/* Clears CC.EN and waits for CSTS.RDY to follow. */
+void shim_pcie_disable(struct spdk_nvme_ctrlr *ctrlr, uint32_t milliseconds);
+
+/* hook.c: what the next Create I/O Completion Queue command of this thread says about interrupts: IEN and IV,
+ * as in its dword 11. */
+void shim_hook_next_interrupt(uint32_t cdw11);
+
+/* hook.c: whether the bound that is set ended a wait. */
+bool shim_deadline_has_ended(void);
+
 #endif

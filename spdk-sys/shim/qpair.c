@@ -20,6 +20,13 @@ shim_qpair_alloc(struct spdk_nvme_ctrlr *ctrlr, uint16_t depth, uint8_t priority
 	opts.io_queue_requests = depth + SPARE_REQUESTS;
 	opts.qprio = priority;
 	opts.create_only = true;
+#ifdef SHIM_INTERNALS
+	bool pcie = ctrlr->trid.trtype == SPDK_NVME_TRANSPORT_PCIE;
+
+	if (pcie) {
+		opts.io_queue_size = shim_pcie_entries_for(depth);
+	}
+#endif
 
 	allocated = spdk_nvme_ctrlr_alloc_io_qpair(ctrlr, &opts, sizeof(opts));
 	if (allocated == NULL) {
@@ -27,6 +34,9 @@ shim_qpair_alloc(struct spdk_nvme_ctrlr *ctrlr, uint16_t depth, uint8_t priority
 	}
 	*qpair = allocated;
 #ifdef SHIM_INTERNALS
+	if (pcie) {
+		shim_pcie_set_depth(allocated, depth);
+	}
 	*qid = allocated->id;
 #else
 	*qid = 0;
@@ -35,8 +45,10 @@ shim_qpair_alloc(struct spdk_nvme_ctrlr *ctrlr, uint16_t depth, uint8_t priority
 }
 
 int
-shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair)
+shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair, uint32_t interrupt)
 {
+	int rc;
+
 #ifdef SHIM_INTERNALS
 	/* Not spdk_nvme_ctrlr_connect_io_qpair(): it holds the controller's lock while a dead target stalls
 	 * it. Over fabrics nothing of the controller changes here. */
@@ -44,11 +56,26 @@ shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair)
 		return nvme_transport_ctrlr_connect_qpair(ctrlr, qpair);
 	}
 #endif
-	return spdk_nvme_ctrlr_connect_io_qpair(ctrlr, qpair);
+	shim_hook_next_interrupt(interrupt);
+	rc = spdk_nvme_ctrlr_connect_io_qpair(ctrlr, qpair);
+	shim_hook_next_interrupt(0);
+	return rc;
 }
 
 int
 shim_qpair_free(struct spdk_nvme_qpair *qpair)
 {
-	return spdk_nvme_ctrlr_free_io_qpair(qpair);
+	int rc = spdk_nvme_ctrlr_free_io_qpair(qpair);
+
+#ifdef SHIM_INTERNALS
+	/* The device refused to delete it, or is gone. Either way it does not use it. */
+	if (rc != 0 && (qpair->ctrlr->is_failed || !shim_deadline_has_ended())) {
+		bool removed = qpair->ctrlr->is_removed;
+
+		qpair->ctrlr->is_removed = true;
+		spdk_nvme_ctrlr_free_io_qpair(qpair);
+		qpair->ctrlr->is_removed = removed;
+	}
+#endif
+	return rc;
 }

@@ -92,6 +92,19 @@ int shim_ctrlr_get_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_
 int shim_ctrlr_get_reg_8(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint64_t *value);
 int shim_ctrlr_set_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_t value);
 
+/* Bytes of BAR0; 0 over fabrics. */
+uint64_t shim_ctrlr_bar_size(struct spdk_nvme_ctrlr *ctrlr);
+
+/* On PCIe: writes ASQ, ACQ and AQA, and begins the admin queue anew; what was outstanding completes with
+ * 00/08. CC.EN is 0 before, and set by the caller afterwards. 0 or a negative errno. */
+int shim_ctrlr_enable_admin(struct spdk_nvme_ctrlr *ctrlr);
+
+/* On PCIe: how many I/O queues the controller has granted. */
+void shim_ctrlr_set_io_queues(struct spdk_nvme_ctrlr *ctrlr, uint32_t count);
+
+/* On PCIe: whether nobody answers at its registers any more. */
+bool shim_ctrlr_is_gone(struct spdk_nvme_ctrlr *ctrlr);
+
 /* Completes what is outstanding on the admin queue with 00/08; afterwards it takes nothing more. Without
  * internals nothing happens: it completes when the controller is closed. */
 void shim_ctrlr_abort_admin(struct spdk_nvme_ctrlr *ctrlr);
@@ -106,9 +119,9 @@ struct spdk_nvme_qpair *shim_ctrlr_admin_qpair(struct spdk_nvme_ctrlr *ctrlr);
 int shim_qpair_alloc(struct spdk_nvme_ctrlr *ctrlr, uint16_t depth, uint8_t priority,
 		     struct spdk_nvme_qpair **qpair, uint16_t *qid);
 
-/* Connects it: a connection and Fabrics Connect, or Create I/O CQ and SQ. 0 or a negative errno; then it is
- * still to be freed. */
-int shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair);
+/* Connects it: a connection and Fabrics Connect, or Create I/O CQ and SQ. `interrupt` is
+ * IEN and IV as in dword 11 of Create I/O CQ. 0 or a negative errno; then it is still to be freed. */
+int shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair, uint32_t interrupt);
 
 /* Completes what is outstanding with 00/08 (their callbacks run before this returns) and frees it. */
 int shim_qpair_free(struct spdk_nvme_qpair *qpair);

@@ -181,6 +181,18 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
+    pub fn shim_ctrlr_bar_size(ctrlr: *mut spdk_nvme_ctrlr) -> u64;
+}
+unsafe extern "C" {
+    pub fn shim_ctrlr_enable_admin(ctrlr: *mut spdk_nvme_ctrlr) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn shim_ctrlr_set_io_queues(ctrlr: *mut spdk_nvme_ctrlr, count: u32);
+}
+unsafe extern "C" {
+    pub fn shim_ctrlr_is_gone(ctrlr: *mut spdk_nvme_ctrlr) -> bool;
+}
+unsafe extern "C" {
     pub fn shim_ctrlr_abort_admin(ctrlr: *mut spdk_nvme_ctrlr);
 }
 unsafe extern "C" {
@@ -199,6 +211,7 @@ unsafe extern "C" {
     pub fn shim_qpair_connect(
         ctrlr: *mut spdk_nvme_ctrlr,
         qpair: *mut spdk_nvme_qpair,
+        interrupt: u32,
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {

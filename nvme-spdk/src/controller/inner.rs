@@ -30,7 +30,7 @@ pub(crate) struct Inner {
     address: Address,
     options: ConnectOptions,
     facts: RwLock<Arc<Facts>>,
-    admin: Lane<AdminHandle>,
+    admin: Arc<Lane<AdminHandle>>,
     lanes: Arc<Lanes>,
     /// Held for reading while a queue pair is being created, for writing while the controller is closed or reset.
     creating: RwLock<()>,
@@ -104,6 +104,11 @@ impl Handle for AdminHandle {
         unsafe { spdk_sys::shim_ctrlr_abort_admin(self.as_ptr()) };
     }
 
+    fn is_gone(&self) -> bool {
+        // SAFETY: the controller is open.
+        unsafe { spdk_sys::shim_ctrlr_is_gone(self.as_ptr()) }
+    }
+
     fn scope(log: &Arc<CmdLog>) -> Option<Scope> {
         Some(Scope::new(Some(log), None))
     }
@@ -119,7 +124,7 @@ impl Drop for AdminHandle {
         }
         // SAFETY: opened once and closed once; its queue pairs were freed before (Inner::disconnect), and the
         // queue that callbacks go to is dropped after this.
-        let close = || unsafe { spdk_sys::shim_ctrlr_close(self.as_ptr(), false) };
+        let close = || unsafe { spdk_sys::shim_ctrlr_close(self.as_ptr(), self.is_gone()) };
         // That a target which is gone does not answer is nothing to report.
         log::quietly(|| bounded(&Deadline::after(GOODBYE), close));
     }
@@ -143,7 +148,7 @@ impl Inner {
             address,
             options,
             facts: RwLock::new(Arc::new(facts)),
-            admin,
+            admin: Arc::new(admin),
             lanes: Arc::default(),
             creating: RwLock::new(()),
             closed: AtomicBool::new(false),
@@ -170,6 +175,10 @@ impl Inner {
         *self.facts.write() = Arc::new(facts);
     }
 
+    pub(crate) fn is_pcie(&self) -> bool {
+        matches!(self.address, Address::Pcie(_))
+    }
+
     /// Where its connections go; `None` on PCIe.
     pub(crate) fn socket(&self) -> Option<SocketAddr> {
         self.facts.read().socket
@@ -183,7 +192,7 @@ impl Inner {
         &self.options
     }
 
-    pub(crate) fn admin(&self) -> &Lane<AdminHandle> {
+    pub(crate) fn admin(&self) -> &Arc<Lane<AdminHandle>> {
         &self.admin
     }
 

@@ -3,6 +3,7 @@
 mod inner;
 pub(crate) mod open;
 mod options;
+mod pcie;
 mod registers;
 
 use std::fmt;
@@ -20,7 +21,7 @@ use crate::identify::{IDENTIFY_SIZE, IdentifyController};
 use crate::integrity::Tables;
 use crate::lane::Kind;
 use crate::namespace::Namespace;
-use crate::qpair::Qpair;
+use crate::qpair::{Qpair, QpairOptions};
 use crate::queue::{Completed, Data, Token};
 use crate::transport::Address;
 
@@ -126,16 +127,15 @@ impl Controller {
     /// [`Error::InvalidArgument`] outside 2 to [`max_queue_entries`](Self::max_queue_entries),
     /// [`Error::QpairCreate`], [`Error::ConnectRefused`], [`Error::Timeout`], [`Error::Dead`].
     pub fn create_qpair(&self, depth: u16) -> Result<Qpair> {
-        self.create_qpair_with_priority(depth, 0)
+        self.create_qpair_with(QpairOptions::new(depth))
     }
 
-    /// As [`create_qpair`](Self::create_qpair), with a priority class for weighted round robin arbitration:
-    /// 0 urgent, 1 high, 2 medium, 3 low (NVMe base specification, "Create I/O Submission Queue command").
+    /// As [`create_qpair`](Self::create_qpair), with more to say about it.
     ///
     /// # Errors
     /// As [`create_qpair`](Self::create_qpair); any priority but 0 needs CC.AMS set accordingly.
-    pub fn create_qpair_with_priority(&self, depth: u16, priority: u8) -> Result<Qpair> {
-        Qpair::create(&self.inner, depth, priority)
+    pub fn create_qpair_with(&self, options: QpairOptions) -> Result<Qpair> {
+        Qpair::create(&self.inner, options)
     }
 
     /// Sends an admin command and waits for its completion, at most 10 seconds. An error status is no error

@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::inner::Facts;
-use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner};
+use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner, pcie};
 use crate::cmdlog::CmdLog;
 use crate::deadline::{Deadline, bounded, on_helper, timed_out};
 use crate::discovery::{self, DISCOVERY_NQN};
@@ -15,11 +15,11 @@ use crate::error::{Error, Result, shorten};
 use crate::identify::IdentifyController;
 use crate::integrity::Tables;
 use crate::lane::{CommandTimeout, Lane, Link};
+use crate::log;
 use crate::observer::{self, Failure, Scope};
 use crate::queue::Queue;
 use crate::status::Status;
-use crate::transport::{self, Address, PciAddress};
-use crate::{log, pci};
+use crate::transport::{self, Address};
 
 /// The longest NVMe Qualified Name (NVMe base specification, "NVMe Qualified Names").
 const LONGEST_NQN: usize = 223;
@@ -35,7 +35,7 @@ pub(super) fn connect(address: &Address, options: ConnectOptions) -> Result<Cont
     let env = Env::get()?;
     match address {
         Address::Tcp { host, port } => connect_tcp(env, address, host, *port, options),
-        Address::Pcie(function) => connect_pcie(&env, *function),
+        Address::Pcie(function) => pcie::connect(env, address, *function, options),
     }
 }
 
@@ -47,11 +47,6 @@ fn check_nqn(nqn: &str) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-fn connect_pcie(env: &Env, function: PciAddress) -> Result<Controller> {
-    pci::check(env, function)?;
-    Err(Error::Unsupported(format!("{function}: this version connects over NVMe/TCP only")))
 }
 
 fn connect_tcp(
@@ -93,12 +88,7 @@ fn locate(
 
 /// Connects a controller anew, in place.
 pub(super) fn reset(inner: &Arc<Inner>) -> Result<()> {
-    let Address::Tcp { host, port } = inner.address().clone() else {
-        return Err(Error::Unsupported(format!(
-            "{}: this version resets over NVMe/TCP only",
-            inner.address()
-        )));
-    };
+    let Address::Tcp { host, port } = inner.address().clone() else { return pcie::reset(inner) };
     if inner.is_closed() {
         return Err(inner.dead("closed"));
     }
@@ -129,13 +119,13 @@ pub(super) fn reset(inner: &Arc<Inner>) -> Result<()> {
 
 /// What outlives a connection.
 #[derive(Default)]
-struct Parts {
-    tables: Arc<Tables>,
-    command_timeout: Arc<CommandTimeout>,
+pub(super) struct Parts {
+    pub tables: Arc<Tables>,
+    pub command_timeout: Arc<CommandTimeout>,
 }
 
 impl Parts {
-    fn of(inner: &Inner) -> Self {
+    pub(super) fn of(inner: &Inner) -> Self {
         Parts { tables: Arc::clone(inner.tables()), command_timeout: Arc::clone(inner.command_timeout()) }
     }
 }

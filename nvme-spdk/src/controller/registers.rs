@@ -91,6 +91,13 @@ impl Controller {
             (_, Some(failure)) => {
                 Err(Error::Command { what: accessing(offset), status: failure.completion.status() })
             }
+            (rc, None) if rc == -libc::ERANGE => {
+                // SAFETY: the controller is open while its lane is locked.
+                let size = unsafe { spdk_sys::shim_ctrlr_bar_size(link.handle.as_ptr()) };
+                Err(Error::InvalidArgument(format!(
+                    "BAR0 has {size:#x} bytes; {offset:#x} is no register in it"
+                )))
+            }
             (rc, None) if rc == -libc::ENOTSUP => {
                 Err(Error::Unsupported(format!("this SPDK gives no access to register {offset:#x}")))
             }

@@ -26,7 +26,7 @@ use crate::cpu::{self, Core};
 use crate::error::{Error, Result};
 use crate::fork::forked;
 use crate::namespace::Namespace;
-use crate::qpair::Qpair;
+use crate::qpair::{Qpair, QpairOptions};
 use crate::transport::Address;
 use crate::wait;
 use buffers::Buffers;
@@ -80,7 +80,8 @@ impl IoWorker {
         };
         let engine = Engine::new(workload, place, largest)?;
         let buffers = engine.buffers();
-        let qpair = controller.create_qpair_with_priority(workload.queue_depth, workload.priority)?;
+        let qpair = controller
+            .create_qpair_with(QpairOptions::new(workload.queue_depth).priority(workload.priority))?;
         let control = Arc::new(Control::default());
         let (core, cores) = (Core::claim(), cpu::allowed().map_or(1, |cores| cores.len()));
         let thread = thread::Builder::new().name(format!("ioworker-{}", qpair.qid())).spawn({

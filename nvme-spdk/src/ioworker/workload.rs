@@ -177,7 +177,7 @@ impl Workload {
     }
 
     /// The priority of the worker's queue pair, as with
-    /// [`create_qpair_with_priority`](crate::Controller::create_qpair_with_priority).
+    /// [`QpairOptions::priority`](crate::QpairOptions::priority).
     pub fn priority(mut self, priority: u8) -> Self {
         self.priority = priority;
         self

@@ -363,6 +363,12 @@ impl Core {
 
     fn release(&self, slot: &Slot) {
         slot.buffer.set(None);
+        self.vacate(slot);
+    }
+
+    /// Gives a slot back, but not yet its buffer: SPDK aborts commands before it tells the device that their
+    /// queue is gone. The buffer goes with the queue, or with the next command in this place.
+    fn vacate(&self, slot: &Slot) {
         slot.mismatch.set(None);
         slot.timed_out.set(false);
         slot.state.set(State::Free);

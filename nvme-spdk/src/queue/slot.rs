@@ -129,6 +129,7 @@ impl Slot {
                 queue.done_mut().push_back(Note { index: self.index, outcome });
             }
             State::Awaited => self.state.set(State::Done { awaited: true }),
+            State::Abandoned if completion.status() == Status::ABORTED_SQ_DELETION => queue.vacate(self),
             State::Abandoned => queue.release(self),
             State::Free | State::Parked { .. } | State::Done { .. } => {}
         }

@@ -1,0 +1,297 @@
+//! PCIe controllers: attaching to one, and its initialisation step by step.
+
+use std::ffi::CString;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::inner::Facts;
+use super::open::Parts;
+use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner};
+use crate::cmdlog::CmdLog;
+use crate::command::Command;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::identify::IdentifyController;
+use crate::lane::{Lane, Link};
+use crate::observer::{self, Scope};
+use crate::queue::Queue;
+use crate::transport::{Address, PciAddress};
+use crate::{log, pci, wait};
+
+/// Register offsets (NVMe base specification, "Controller Properties").
+const CAP: u32 = 0x00;
+const VS: u32 = 0x08;
+const CC: u32 = 0x14;
+const CSTS: u32 = 0x1c;
+
+/// CC: entry sizes of 64 and 16 bytes, pages of 4 KiB, round robin, the NVM command set.
+const CC_USUAL: u32 = 0x0046_0000;
+const CC_ENABLE: u32 = 1;
+const CSTS_READY: u32 = 1;
+
+/// Feature identifier of Number of Queues.
+const NUMBER_OF_QUEUES: u8 = 7;
+/// As many queues as there are to be had.
+const ALL_QUEUES: u32 = 0xfffe_fffe;
+
+/// More are of no use to anybody.
+const MOST_IO_QUEUES: u16 = 1024;
+
+impl Controller {
+    /// Attaches to a PCIe controller as it is: the function is taken and its registers are mapped, CC is not
+    /// touched. What follows is up to the caller: [`initialise`](Self::initialise), or an initialisation of its
+    /// own of [`write_register`](Self::write_register), [`enable_admin_queue`](Self::enable_admin_queue) and
+    /// [`set_io_queues`](Self::set_io_queues). Over fabrics it is the same as [`connect`](Self::connect).
+    ///
+    /// # Errors
+    /// [`Error::Open`] with what to do, [`Error::Unsupported`] without hugepages or privileges, those of
+    /// [`Env::get`](crate::Env::get).
+    pub fn attach(address: &Address, options: ConnectOptions) -> Result<Self> {
+        match address {
+            Address::Pcie(function) => attach(Env::get()?, address, *function, options),
+            Address::Tcp { .. } => Self::connect(address, options),
+        }
+    }
+
+    /// Initialises a PCIe controller (NVMe base specification, "Controller Initialization"): it is disabled, gets
+    /// its admin queue, is enabled with 4 KiB pages and round robin arbitration, and is asked for I/O queues.
+    /// I/O queue pairs from before are gone afterwards. Over fabrics nothing is left to do.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when CSTS.RDY does not follow CC.EN within CAP.TO, and those of
+    /// [`execute`](Self::execute).
+    pub fn initialise(&self) -> Result<()> {
+        if self.inner.socket().is_some() {
+            return Ok(());
+        }
+        self.write_register(CC, 0)?;
+        self.wait_ready(false)?;
+        self.enable_admin_queue()?;
+        self.write_register(CC, CC_USUAL)?;
+        self.write_register(CC, CC_USUAL | CC_ENABLE)?;
+        self.wait_ready(true)?;
+        self.read_identify()?;
+        let granted = Command::set_features(NUMBER_OF_QUEUES, ALL_QUEUES);
+        let granted = self.execute(&granted, None)?.completion;
+        if !granted.is_success() {
+            let what = "Set Features (Number of Queues)".to_owned();
+            return Err(Error::Command { what, status: granted.status() });
+        }
+        self.set_io_queues(granted.cdw0)
+    }
+
+    /// Waits until CSTS.RDY is as said, at most CAP.TO.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], [`Error::Interrupted`], those of [`read_register`](Self::read_register).
+    pub fn wait_ready(&self, ready: bool) -> Result<()> {
+        // In units of 500 ms; a controller that says 0 gets one.
+        let timeout = Duration::from_millis(500 * (self.cap() >> 24 & 0xff).max(1));
+        let what = || format!("CSTS.RDY = {} of {}", u8::from(ready), self.address());
+        wait::until(what, timeout, || {
+            let status = self.read_register(CSTS)?;
+            if status == u32::MAX {
+                return Err(self.inner.dead("failed"));
+            }
+            Ok((status & CSTS_READY == u32::from(ready)).then_some(()))
+        })
+    }
+
+    /// Gives a PCIe controller its admin queue: registers AQA, ASQ and ACQ, 128 entries each. CC.EN is 0 before,
+    /// and set afterwards. What was outstanding on the admin queue is aborted.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] over fabrics, [`Error::Dead`].
+    pub fn enable_admin_queue(&self) -> Result<()> {
+        self.only_pcie("its admin queue is there from the connection on")?;
+        let link = self.inner.admin().lock().map_err(|e| self.inner.explain(e))?;
+        let _scope = Scope::new(Some(self.inner.admin().log()), None);
+        // SAFETY: the controller is open while its lane is locked.
+        let rc = log::quietly(|| unsafe { spdk_sys::shim_ctrlr_enable_admin(link.handle.as_ptr()) });
+        match rc {
+            0 => Ok(()),
+            rc if rc == -libc::ENOTSUP => Err(no_internals()),
+            _ => Err(self.inner.dead("failed")),
+        }
+    }
+
+    /// Says how many I/O queues a PCIe controller has granted: dword 0 of the completion of Set Features or Get
+    /// Features, Number of Queues (NVMe base specification, "Number of Queues"): NSQA in bits 15:0, NCQA in 31:16,
+    /// both less one. At most 1024 are used.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] over fabrics, [`Error::Dead`].
+    pub fn set_io_queues(&self, granted: u32) -> Result<()> {
+        self.only_pcie("its I/O queues were negotiated when it was connected")?;
+        let least = (granted as u16).min((granted >> 16) as u16);
+        let count = least.saturating_add(1).min(MOST_IO_QUEUES);
+        let link = self.inner.admin().lock().map_err(|e| self.inner.explain(e))?;
+        // SAFETY: the controller is open while its lane is locked.
+        unsafe { spdk_sys::shim_ctrlr_set_io_queues(link.handle.as_ptr(), u32::from(count)) };
+        drop(link);
+        self.inner.set_facts(Facts { max_io_queues: count, ..(*self.inner.facts()).clone() });
+        Ok(())
+    }
+
+    /// Reads Identify Controller anew, for [`identify`](Self::identify).
+    ///
+    /// # Errors
+    /// Those of [`execute`](Self::execute), [`Error::Command`].
+    pub fn read_identify(&self) -> Result<()> {
+        let data = self.identify_data(0x01, 0, self.inner.options().timeout)?;
+        let identify = IdentifyController::from_bytes(&data);
+        self.inner.set_facts(Facts { identify, ..(*self.inner.facts()).clone() });
+        Ok(())
+    }
+
+    /// Detaches from a PCIe controller, which disables it, and attaches to it again, as it is then: after a reset
+    /// of its function, or for an initialisation of one's own. I/O queue pairs are deleted, whatever is outstanding
+    /// is aborted, workers end; namespaces stay valid with what is known of their data.
+    ///
+    /// # Errors
+    /// Those of [`attach`](Self::attach), then the controller stays detached and can be attached again;
+    /// [`Error::Dead`] after [`close`](Self::close), [`Error::Unsupported`] over fabrics.
+    pub fn reattach(&self) -> Result<()> {
+        let function = self.only_pcie("reset() connects it anew")?;
+        let inner = &self.inner;
+        if inner.is_closed() {
+            return Err(inner.dead("closed"));
+        }
+        let env = Env::get()?;
+        let _guard = inner.disconnect()?;
+        let log = Arc::clone(inner.admin().log());
+        let link = establish(&env, function, inner.options(), &log, &Parts::of(inner))?;
+        inner.reconnected(link, (*inner.facts()).clone());
+        self.read_registers()
+    }
+
+    /// Ends the use of the function, which disables the controller, until [`reattach`](Self::reattach) or
+    /// [`reset`](Self::reset): it can be reset, powered off or removed meanwhile. As for reset, queue pairs are
+    /// deleted, and workers end.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when a worker or another thread does not let go.
+    pub fn detach(&self) -> Result<()> {
+        self.inner.disconnect().map(drop)
+    }
+
+    /// What is known without asking anything.
+    fn read_registers(&self) -> Result<()> {
+        let (cap, version) = (self.read_register64(CAP)?, self.read_register(VS)?);
+        self.inner.set_facts(Facts { cap, version, ..(*self.inner.facts()).clone() });
+        Ok(())
+    }
+
+    fn only_pcie(&self, why: &str) -> Result<PciAddress> {
+        match self.address() {
+            Address::Pcie(function) => Ok(*function),
+            Address::Tcp { .. } => {
+                Err(Error::Unsupported(format!("{} is connected over NVMe/TCP: {why}", self.address())))
+            }
+        }
+    }
+}
+
+/// Takes the function and maps its registers.
+fn attach(
+    env: Arc<Env>,
+    address: &Address,
+    function: PciAddress,
+    options: ConnectOptions,
+) -> Result<Controller> {
+    let log = Arc::new(CmdLog::new(0));
+    let parts = Parts::default();
+    let link = establish(&env, function, &options, &log, &parts)?;
+    let facts = Facts {
+        socket: None,
+        subnqn: String::new(),
+        cap: 0,
+        version: 0,
+        max_io_queues: MOST_IO_QUEUES,
+        identify: IdentifyController::from_bytes(&[0; 4096]),
+    };
+    let admin = Lane::new(0, log, link, Weak::new());
+    let Parts { tables, command_timeout } = parts;
+    let inner = Inner::new(env, address.clone(), options, facts, admin, tables, command_timeout);
+    let controller = Controller { inner: Arc::new(inner) };
+    controller.read_registers()?;
+    controller.inner.list();
+    Ok(controller)
+}
+
+fn establish(
+    env: &Env,
+    function: PciAddress,
+    options: &ConnectOptions,
+    admin_log: &Arc<CmdLog>,
+    parts: &Parts,
+) -> Result<Link<AdminHandle>> {
+    pci::check(env, function)?;
+    if !observer::available() {
+        return Err(no_internals());
+    }
+    let traddr = CString::new(function.to_string()).map_err(|e| Error::InvalidArgument(e.to_string()))?;
+    let raw = spdk_sys::shim_ctrlr_opts {
+        transport: spdk_sys::shim_transport::SHIM_TRANSPORT_PCIE,
+        ipv6: false,
+        discovery: false,
+        header_digest: false,
+        data_digest: false,
+        admin_queue_size: ADMIN_QUEUE_SIZE,
+        keep_alive_ms: 0,
+        priority: i32::from(options.priority),
+        traddr: traddr.as_ptr(),
+        trsvcid: ptr::null(),
+        subnqn: ptr::null(),
+        hostnqn: ptr::null(),
+        hostid: ptr::null(),
+    };
+    let _scope = Scope::new(Some(admin_log), None);
+    log::forget();
+    let mut ctrlr = ptr::null_mut();
+    let mut failed_at = spdk_sys::shim_step::SHIM_STEP_NONE;
+    // SAFETY: the environment runs; the string outlives the call; results go to locals.
+    log::quietly(|| unsafe { spdk_sys::shim_ctrlr_open(&raw, &mut ctrlr, &mut failed_at) });
+    let Some(ctrlr) = NonNull::new(ctrlr) else {
+        let said = log::said();
+        return Err(Error::Open {
+            address: function.to_string(),
+            why: if said.is_empty() {
+                "SPDK could not take it".to_owned()
+            } else {
+                format!("SPDK says: {said}")
+            },
+            remedy: "end the process that uses it, and see what scripts/setup status says of it".to_owned(),
+        });
+    };
+    let queue = Queue::new(0, ADMIN_QUEUE_SIZE - 1, Arc::clone(admin_log), true, &parts.tables);
+    Ok(Link::new(AdminHandle::new(ctrlr), queue, Arc::clone(&parts.command_timeout)).watched())
+}
+
+fn no_internals() -> Error {
+    Error::Unsupported(
+        "this SPDK has no internal headers, and PCIe controllers are initialised with their help; use the \
+         vendored SPDK (unset SPDK_DIR)"
+            .to_owned(),
+    )
+}
+
+/// Resets a PCIe controller in place: detached, attached to, and initialised.
+pub(super) fn reset(inner: &Arc<Inner>) -> Result<()> {
+    let controller = Controller { inner: Arc::clone(inner) };
+    controller.reattach()?;
+    controller.initialise()
+}
+
+/// Attaches and initialises.
+pub(super) fn connect(
+    env: Arc<Env>,
+    address: &Address,
+    function: PciAddress,
+    options: ConnectOptions,
+) -> Result<Controller> {
+    let controller = attach(env, address, function, options)?;
+    controller.initialise()?;
+    Ok(controller)
+}
