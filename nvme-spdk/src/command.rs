@@ -57,6 +57,14 @@ const _: () = assert!(align_of::<Command>() == align_of::<spdk_sys::spdk_nvme_cm
 pub mod admin_opcode {
     /// Get Log Page.
     pub const GET_LOG_PAGE: u8 = 0x02;
+    /// Delete I/O Submission Queue.
+    pub const DELETE_IO_SQ: u8 = 0x00;
+    /// Create I/O Submission Queue.
+    pub const CREATE_IO_SQ: u8 = 0x01;
+    /// Delete I/O Completion Queue.
+    pub const DELETE_IO_CQ: u8 = 0x04;
+    /// Create I/O Completion Queue.
+    pub const CREATE_IO_CQ: u8 = 0x05;
     /// Identify.
     pub const IDENTIFY: u8 = 0x06;
     /// Abort.

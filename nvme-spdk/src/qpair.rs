@@ -103,6 +103,9 @@ impl Handle for IoHandle {
         len: u32,
         argument: *mut c_void,
     ) -> c_int {
+        if self.admin.is_some() && !queue::fits_prp_list(data, len) {
+            return -libc::EFAULT;
+        }
         // SAFETY: both handles are alive; the data stays in the slot that the argument points to until SPDK
         // has called back; SPDK copies the command.
         unsafe {

@@ -57,6 +57,11 @@ impl Address {
         Address::Tcp { host: host.into(), port }
     }
 
+    /// Whether it is that of an NVMe/TCP target.
+    pub const fn is_tcp(&self) -> bool {
+        matches!(self, Address::Tcp { .. })
+    }
+
     /// The transport address alone (TRADDR): the host without its port, or the PCI function.
     pub fn traddr(&self) -> String {
         match self {

@@ -106,12 +106,15 @@ impl Admin {
         Ok(completed.completion)
     }
 
-    /// Connects anew, which resets the controller; what was outstanding is forgotten.
+    /// Connects anew, which resets the controller, or attaches anew on PCIe, where it is to be initialised then; what
+    /// was outstanding is forgotten.
     pub(crate) fn reset(&self, py: Python<'_>) -> PyResult<()> {
-        let result = py.detach(|| self.controller.reset());
+        let result = py.detach(|| match self.controller.address().is_tcp() {
+            true => self.controller.reset(),
+            false => self.controller.reattach(),
+        });
         self.forget();
-        result.map_err(errors::enumerate)?;
-        self.listen(py)
+        result.map_err(errors::enumerate)
     }
 
     /// Forgets what was outstanding, after the connection has ended.

@@ -278,7 +278,7 @@ fn connect(py: Python<'_>, addr: String, port: u16, nqn: Option<String>, timeout
     if let Some(nqn) = nqn {
         options = options.subnqn(nqn);
     }
-    let controller = py.detach(|| Controller::connect(&address, options)).map_err(errors::enumerate)?;
+    let controller = py.detach(|| Controller::attach(&address, options)).map_err(errors::enumerate)?;
     // As the original has it: the host alone.
     Ok(Pcie { text: address.traddr(), admin: Arc::new(Admin::new(controller)) })
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::net::SocketAddr;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::ConnectOptions;
 use crate::cmdlog::CmdLog;
+use crate::command::{Command, admin_opcode};
 use crate::deadline::{Deadline, bounded};
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -54,6 +55,7 @@ pub(crate) struct Facts {
 /// SPDK's controller. Dropping it disconnects, or clears CC.EN on PCIe.
 pub(crate) struct AdminHandle {
     ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>,
+    pcie: bool,
 }
 
 // SPDK guards the controller with a lock of its own; requests of the admin queue are submitted and polled
@@ -63,13 +65,18 @@ unsafe impl Send for AdminHandle {}
 
 impl AdminHandle {
     /// Takes over a controller that was just opened.
-    pub(super) fn new(ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>) -> Self {
-        AdminHandle { ctrlr }
+    pub(super) fn new(ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>, pcie: bool) -> Self {
+        AdminHandle { ctrlr, pcie }
     }
 
     pub(crate) fn as_ptr(&self) -> *mut spdk_sys::spdk_nvme_ctrlr {
         self.ctrlr.as_ptr()
     }
+}
+
+/// Whether the data pointer of a command is a queue's memory.
+fn makes_queue(opcode: u8) -> bool {
+    matches!(opcode, admin_opcode::CREATE_IO_SQ | admin_opcode::CREATE_IO_CQ)
 }
 
 impl Handle for AdminHandle {
@@ -80,6 +87,20 @@ impl Handle for AdminHandle {
         len: u32,
         argument: *mut c_void,
     ) -> c_int {
+        let (mut data, mut len) = (data, len);
+        if self.pcie {
+            // SAFETY: the caller's command, which is its own to change; the layouts agree.
+            let entry = unsafe { &mut *command.cast::<Command>() };
+            if makes_queue(entry.opcode) && !data.is_null() {
+                // Not what is transferred but where the queue is to be: its first entry alone is named.
+                // SAFETY: translating an address reads no memory behind it.
+                entry.dptr[0] = unsafe { spdk_sys::spdk_vtophys(data, ptr::null_mut()) };
+                (data, len) = (ptr::null_mut(), 0);
+            }
+            if !queue::fits_prp_list(data, len) {
+                return -libc::EFAULT;
+            }
+        }
         // SAFETY: the controller is open; the data stays in the slot that the argument points to until SPDK
         // has called back; SPDK copies the command.
         unsafe {
@@ -242,23 +263,32 @@ impl Inner {
     /// Ends workers, frees the queue pairs and closes SPDK's controller. As long as the guard is held no queue
     /// pair appears.
     pub(super) fn disconnect(&self) -> Result<RwLockWriteGuard<'_, ()>> {
+        let guard = self.free_queues()?;
+        if !self.admin.free(WORKER_PATIENCE) {
+            return Err(self.busy("another thread waits for an answer on the admin queue"));
+        }
+        Ok(guard)
+    }
+
+    /// Ends workers and frees the queue pairs.
+    pub(super) fn free_queues(&self) -> Result<RwLockWriteGuard<'_, ()>> {
         for lane in &*self.lanes.lock() {
             lane.ask_to_stop();
         }
-        let busy = |what: &str| Error::Busy { address: self.address.to_string(), what: what.to_owned() };
         // From here on no queue pair appears: those being created are waited for, later ones find no admin
         // queue. Without this lock one could be left behind when the controller goes.
         let guard = self.creating.try_write_for(WORKER_PATIENCE);
-        let guard = guard.ok_or_else(|| busy("a queue pair is still being created"))?;
+        let guard = guard.ok_or_else(|| self.busy("a queue pair is still being created"))?;
         let lanes = std::mem::take(&mut *self.lanes.lock());
         if !lanes.iter().all(|lane| lane.free(WORKER_PATIENCE)) {
             self.lanes.lock().extend(lanes.into_iter().filter(|lane| !lane.is_freed()));
-            return Err(busy("a worker does not let go of its queue pair"));
-        }
-        if !self.admin.free(WORKER_PATIENCE) {
-            return Err(busy("another thread waits for an answer on the admin queue"));
+            return Err(self.busy("a worker does not let go of its queue pair"));
         }
         Ok(guard)
+    }
+
+    fn busy(&self, what: &str) -> Error {
+        Error::Busy { address: self.address.to_string(), what: what.to_owned() }
     }
 
     /// Goes on with a controller that was opened anew.

@@ -196,7 +196,7 @@ fn establish(
     };
     drop(scope);
 
-    let handle = AdminHandle::new(ctrlr);
+    let handle = AdminHandle::new(ctrlr, false);
     // SAFETY: just opened.
     let granted = unsafe { spdk_sys::shim_ctrlr_max_io_queues(handle.as_ptr()) };
     let (log, outstanding) = (Arc::clone(admin_log), ADMIN_QUEUE_SIZE - 1);

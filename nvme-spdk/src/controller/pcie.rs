@@ -9,7 +9,7 @@ use super::inner::Facts;
 use super::open::Parts;
 use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner};
 use crate::cmdlog::CmdLog;
-use crate::command::Command;
+use crate::command::{Command, Completion};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::identify::IdentifyController;
@@ -65,6 +65,7 @@ impl Controller {
         if self.inner.socket().is_some() {
             return Ok(());
         }
+        let _guard = self.inner.free_queues()?;
         self.write_register(CC, 0)?;
         self.wait_ready(false)?;
         self.enable_admin_queue()?;
@@ -72,12 +73,9 @@ impl Controller {
         self.write_register(CC, CC_USUAL | CC_ENABLE)?;
         self.wait_ready(true)?;
         self.read_identify()?;
-        let granted = Command::set_features(NUMBER_OF_QUEUES, ALL_QUEUES);
-        let granted = self.execute(&granted, None)?.completion;
-        if !granted.is_success() {
-            let what = "Set Features (Number of Queues)".to_owned();
-            return Err(Error::Command { what, status: granted.status() });
-        }
+        let what = |name| format!("{name} (Number of Queues)");
+        self.must(&Command::set_features(NUMBER_OF_QUEUES, ALL_QUEUES), || what("Set Features"))?;
+        let granted = self.must(&Command::get_features(NUMBER_OF_QUEUES), || what("Get Features"))?;
         self.set_io_queues(granted.cdw0)
     }
 
@@ -109,6 +107,8 @@ impl Controller {
         let _scope = Scope::new(Some(self.inner.admin().log()), None);
         // SAFETY: the controller is open while its lane is locked.
         let rc = log::quietly(|| unsafe { spdk_sys::shim_ctrlr_enable_admin(link.handle.as_ptr()) });
+        // Nobody is to wait for what was aborted here.
+        while link.queue.next().is_some() {}
         match rc {
             0 => Ok(()),
             rc if rc == -libc::ENOTSUP => Err(no_internals()),
@@ -174,6 +174,15 @@ impl Controller {
     /// [`Error::Busy`] when a worker or another thread does not let go.
     pub fn detach(&self) -> Result<()> {
         self.inner.disconnect().map(drop)
+    }
+
+    /// Sends a command without data that has to succeed.
+    fn must(&self, command: &Command, what: impl Fn() -> String) -> Result<Completion> {
+        let completion = self.execute(command, None)?.completion;
+        match completion.is_success() {
+            true => Ok(completion),
+            false => Err(Error::Command { what: what(), status: completion.status() }),
+        }
     }
 
     /// What is known without asking anything.
@@ -266,7 +275,7 @@ fn establish(
         });
     };
     let queue = Queue::new(0, ADMIN_QUEUE_SIZE - 1, Arc::clone(admin_log), true, &parts.tables);
-    Ok(Link::new(AdminHandle::new(ctrlr), queue, Arc::clone(&parts.command_timeout)).watched())
+    Ok(Link::new(AdminHandle::new(ctrlr, true), queue, Arc::clone(&parts.command_timeout)).watched())
 }
 
 fn no_internals() -> Error {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use slot::{ON_COMPLETE, on_complete, on_submitted, trusted};
+pub(crate) use transfer::fits_prp_list;
 pub use transfer::{Completed, Data, Outcome, Token};
 
 use crate::clock::Ticks;

@@ -1,5 +1,7 @@
 //! What goes in with a command and comes out with its completion.
 
+use std::ffi::c_void;
+
 use crate::buffer::DmaBuf;
 use crate::command::{Command, Completion};
 use crate::error::{Error, Result};
@@ -37,6 +39,20 @@ pub struct Data {
     pub(super) len: u32,
 }
 
+/// How far into a page data begins, and into how many pages it reaches.
+#[inline]
+fn span(address: usize, len: usize) -> (usize, usize) {
+    let into_page = address % PAGE;
+    (into_page, (into_page + len).div_ceil(PAGE))
+}
+
+/// Whether data can be described as [`Data::within_prp_list`] says. SPDK frees a request twice if not.
+#[inline]
+pub(crate) fn fits_prp_list(address: *const c_void, len: u32) -> bool {
+    let (into_page, pages) = span(address as usize, len as usize);
+    into_page.is_multiple_of(4) && pages <= MOST_PAGES
+}
+
 impl Data {
     /// `len` bytes of `buffer` from `offset` on.
     ///
@@ -64,8 +80,7 @@ impl Data {
     /// # Errors
     /// [`Error::DataPointer`].
     pub fn within_prp_list(self) -> Result<Self> {
-        let into_page = self.address() as usize % PAGE;
-        let pages = (into_page + self.len()).div_ceil(PAGE);
+        let (into_page, pages) = span(self.address() as usize, self.len());
         let why = if !into_page.is_multiple_of(4) {
             format!("it begins {into_page} bytes into a page, which is no multiple of 4")
         } else if pages > MOST_PAGES {

@@ -1,13 +1,14 @@
 //! `nvme.Controller`.
 
 mod commands;
+mod initialise;
 mod media;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use nvme_spdk::{Address, Command, DEFAULT_TCP_PORT, Data, Error, IDENTIFY_SIZE, names};
-use pyo3::exceptions::{PyIndexError, PyNotImplementedError, PySystemError};
+use pyo3::exceptions::{PyIndexError, PySystemError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -17,6 +18,7 @@ use crate::callback;
 use crate::convert::{Int, ensure};
 use crate::errors;
 use crate::pcie::{Pcie, Tcp};
+use initialise::Initialisation;
 
 /// A controller: admin commands and registers.
 ///
@@ -47,7 +49,7 @@ pub(crate) struct Controller {
     admin: Arc<Admin>,
     address: String,
     /// It was attached to as it ran, so it cannot be reset from here.
-    attached: bool,
+    initialisation: Initialisation,
 }
 
 /// Milliseconds a command may take, unless set.
@@ -63,34 +65,35 @@ const PROPERTIES: u32 = 0x1000;
 impl Controller {
     #[new]
     #[pyo3(signature = (pcie, nvme_init_func=None))]
-    fn new(
-        py: Python<'_>,
-        pcie: &Bound<'_, PyAny>,
-        nvme_init_func: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+    fn new(pcie: &Bound<'_, PyAny>, nvme_init_func: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
         let device = pcie.cast::<Pcie>()?;
         let exact = pcie.is_exact_instance_of::<Pcie>() || pcie.is_exact_instance_of::<Tcp>();
         ensure(exact, "a controller is made of a Pcie or Tcp object, not of a subclass")?;
-        let attached = nvme_init_func.is_some_and(|f| f.is_instance_of::<pyo3::types::PyBool>());
-        let good = match nvme_init_func {
-            Some(f) if attached => f.is_truthy()?,
-            Some(f) => f.is_callable(),
-            None => true,
-        };
-        ensure(good, "nvme_init_func is None, True or a function of the controller")?;
+        let initialisation = Initialisation::of(nvme_init_func)?;
         let pcie = device.get();
         if pcie.controller().is_closed() {
             return Err(errors::NvmeEnumerateError::new_err(
                 "fail to create the controller: the device was closed; make a new Pcie object",
             ));
         }
-        let controller =
-            Controller { admin: Arc::clone(pcie.admin()), address: pcie.address().to_owned(), attached };
+        let controller = Controller {
+            admin: Arc::clone(pcie.admin()),
+            address: pcie.address().to_owned(),
+            initialisation,
+        };
         controller.set_timeout(Int(TIMEOUT));
-        if !attached {
-            controller.admin.listen(py)?;
-        }
         Ok(controller)
+    }
+
+    /// Here and not earlier: an initialisation of the script's own gets the controller.
+    #[pyo3(signature = (pcie, nvme_init_func=None))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        pcie: &Bound<'_, PyAny>,
+        nvme_init_func: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let _ = (pcie, nvme_init_func);
+        slf.get().initialisation.run(slf)
     }
 
     /// The address of the device, good for another Pcie object: of a target at an unusual port with that port.
@@ -156,64 +159,16 @@ impl Controller {
     ///     When the device does not come back; reset() may be tried again.
     /// AssertionError
     ///     For a controller that was attached to as it ran (nvme_init_func=True).
-    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+    fn reset(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
         ensure(
-            !self.attached,
+            !matches!(this.initialisation, Initialisation::Attached),
             "this controller was attached to as it ran; reset it where it was initialised",
         )?;
-        self.admin.reset(py)
+        this.admin.reset(py)?;
+        this.initialisation.run(slf)
     }
 
-    /// Sets up the admin queue: registers AQA, ASQ and ACQ (NVMe Base Specification, Memory-Based Controller
-    /// Initialization). A step of a PCIe initialisation of one's own.
-    ///
-    /// Returns
-    /// -------
-    /// int
-    ///     0, or a negative number.
-    ///
-    /// Raises
-    /// ------
-    /// NotImplementedError
-    ///     Over TCP: connecting has done this.
-    fn init_adminq(&self) -> PyResult<i32> {
-        Err(connected_already("init_adminq()"))
-    }
-
-    /// Finds the namespaces, from the Identify Controller data that was read last (NVMe Base Specification,
-    /// Identify command). A step of a PCIe initialisation of one's own.
-    ///
-    /// Returns
-    /// -------
-    /// int
-    ///     0, or a negative number.
-    ///
-    /// Raises
-    /// ------
-    /// NotImplementedError
-    ///     Over TCP: connecting has done this.
-    fn init_ns(&self) -> PyResult<i32> {
-        Err(connected_already("init_ns()"))
-    }
-
-    /// Takes the answer to Set Features, Number of Queues (NVMe Base Specification, Set Features command). A
-    /// step of a PCIe initialisation of one's own.
-    ///
-    /// Parameters
-    /// ----------
-    /// cdw0 : int
-    ///     Dword 0 of the completion.
-    ///
-    /// Raises
-    /// ------
-    /// NotImplementedError
-    ///     Over TCP: connecting has done this.
-    fn init_queues(&self, cdw0: Int<u32>) -> PyResult<()> {
-        let _ = cdw0;
-        Err(connected_already("init_queues()"))
-    }
-
-    /// The identifier of the admin command that was sent last, also when the driver sent it.
     #[getter]
     fn latest_cid(&self) -> PyResult<u16> {
         self.inner().latest_cid().map_err(errors::usual)
@@ -329,7 +284,7 @@ impl Controller {
 
     /// A 32-bit controller register: a property over fabrics, BAR0 on PCIe.
     fn __getitem__(&self, py: Python<'_>, offset: Int<u32>) -> PyResult<u32> {
-        check_register(offset.0, "read")?;
+        self.check_register(offset.0, "read")?;
         match py.detach(|| self.inner().read_register(offset.0)) {
             // What a register reads when nobody answers.
             Ok(u32::MAX) => Err(PySystemError::new_err(())),
@@ -339,7 +294,7 @@ impl Controller {
     }
 
     fn __setitem__(&self, py: Python<'_>, offset: Int<u32>, value: Int<u32>) -> PyResult<()> {
-        check_register(offset.0, "write")?;
+        self.check_register(offset.0, "write")?;
         py.detach(|| self.inner().write_register(offset.0, value.0)).map_err(no_register)
     }
 
@@ -348,27 +303,24 @@ impl Controller {
     }
 }
 
-fn check_register(offset: u32, access: &str) -> PyResult<()> {
-    ensure(offset.is_multiple_of(4), format!("only support 4-byte aligned NVMe register {access}"))?;
-    if offset >= PROPERTIES {
-        return Err(PyIndexError::new_err(format!(
-            "there is no register at {offset:#x}: over fabrics they end at {PROPERTIES:#x}"
-        )));
+impl Controller {
+    fn check_register(&self, offset: u32, access: &str) -> PyResult<()> {
+        ensure(offset.is_multiple_of(4), format!("only support 4-byte aligned NVMe register {access}"))?;
+        if self.over_fabrics() && offset >= PROPERTIES {
+            return Err(PyIndexError::new_err(format!(
+                "there is no register at {offset:#x}: over fabrics they end at {PROPERTIES:#x}"
+            )));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn no_register(error: Error) -> PyErr {
     match error {
         Error::Command { what, status } => PyIndexError::new_err(format!("{what} failed: {status}")),
+        Error::InvalidArgument(why) => PyIndexError::new_err(why),
         error => errors::usual(error),
     }
-}
-
-fn connected_already(what: &str) -> PyErr {
-    PyNotImplementedError::new_err(format!(
-        "{what} belongs to the initialisation of a PCIe controller; this one was initialised when it was connected"
-    ))
 }
 
 fn send<'py>(
