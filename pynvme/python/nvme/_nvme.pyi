@@ -130,6 +130,9 @@ class Controller:
     def __new__(
         cls, pcie: Pcie, nvme_init_func: Literal[True] | Callable[[Controller], object] | None = None
     ) -> Self: ...
+    def __init__(
+        self, pcie: Pcie, nvme_init_func: Literal[True] | Callable[[Controller], object] | None = None
+    ) -> None: ...
     @property
     def addr(self) -> str: ...
     @property

@@ -169,6 +169,7 @@ impl Controller {
         this.initialisation.run(slf)
     }
 
+    /// The identifier of the admin command that was sent last, also when the driver sent it.
     #[getter]
     fn latest_cid(&self) -> PyResult<u16> {
         self.inner().latest_cid().map_err(errors::usual)
