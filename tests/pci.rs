@@ -36,10 +36,7 @@ fn the_functions_of_this_host_are_as_sysfs_says() {
         }
         for found in function.capabilities().unwrap() {
             assert_eq!(function.read_byte(found.offset.into()).unwrap(), found.id);
-            assert_eq!(
-                function.capability(found.id).unwrap().map(|first| first <= found.offset).is_some(),
-                true
-            );
+            assert!(function.capability(found.id).unwrap().is_some());
         }
         if let Some(msix) = function.msix().unwrap() {
             assert!(msix.table().bar < 6 && msix.pending_bits().bar < 6);
