@@ -218,6 +218,15 @@ impl Tree {
         self.append("proc/swaps", &format!("{source} partition 1048572 0 -2\n"));
     }
 
+    /// A process with files open.
+    pub(super) fn process(&self, pid: u32, name: &str, files: &[&str]) {
+        self.file(&format!("proc/{pid}/comm"), &format!("{name}\n"));
+        fs::create_dir_all(self.path(&format!("proc/{pid}/fd"))).unwrap();
+        for (number, file) in files.iter().enumerate() {
+            symlink(file, self.path(&format!("proc/{pid}/fd/{number}"))).unwrap();
+        }
+    }
+
     fn append(&self, path: &str, text: &str) {
         let before = fs::read_to_string(self.path(path)).unwrap();
         self.file(path, &(before + text));

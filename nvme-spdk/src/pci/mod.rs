@@ -27,6 +27,7 @@ mod fake;
 mod iommu;
 mod message;
 mod power;
+mod process;
 mod reset;
 mod slot;
 mod sysfs;
@@ -45,6 +46,7 @@ pub use config::{CONFIG_SIZE, EXTENDED_CONFIG_SIZE};
 pub use driver::USERSPACE_DRIVERS;
 pub use iommu::IommuGroup;
 pub use message::{BarOffset, Message, Msi, MsiX, MsixTable};
+pub use process::Process;
 pub use slot::Slot;
 pub use usage::Usage;
 
