@@ -254,6 +254,31 @@ pub enum Error {
         remedy: String,
     },
 
+    /// A PCI function, or the kernel, did not do what was asked.
+    #[error("{function}: {what}: {why}; {remedy}")]
+    Pci {
+        /// Which one.
+        function: String,
+        /// What was tried.
+        what: String,
+        /// What happened.
+        why: String,
+        /// The way out.
+        remedy: String,
+    },
+
+    /// Something on this host uses what is stored behind a PCI function.
+    #[error(
+        "PCI function {function} is in use: {by}; stop that first (umount, swapoff, vgchange -an), or test \
+         another device"
+    )]
+    InUse {
+        /// Its address.
+        function: String,
+        /// By what.
+        by: String,
+    },
+
     /// The JSON-RPC server for consoles did not start.
     #[error("rpc fail to get the sock {path}: {why}; {remedy}")]
     Rpc {

@@ -60,7 +60,7 @@ pub mod names;
 mod namespace;
 mod observer;
 mod pattern;
-mod pci;
+pub mod pci;
 mod qpair;
 mod queue;
 mod registry;

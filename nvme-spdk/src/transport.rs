@@ -39,7 +39,7 @@ pub enum Address {
 }
 
 /// Domain, bus, device and function of a PCI function, as `0000:01:00.0`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PciAddress {
     /// PCI domain.
     pub domain: u32,

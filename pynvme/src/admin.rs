@@ -117,6 +117,13 @@ impl Admin {
         result.map_err(errors::enumerate)
     }
 
+    /// Ends the use of a PCIe device, until the next reset.
+    pub(crate) fn let_go(&self, py: Python<'_>) -> PyResult<()> {
+        let result = py.detach(|| self.controller.detach());
+        self.forget();
+        result.map_err(errors::usual)
+    }
+
     /// Forgets what was outstanding, after the connection has ended.
     pub(crate) fn forget(&self) {
         self.resets.fetch_add(1, Ordering::Relaxed);

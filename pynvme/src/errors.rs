@@ -6,7 +6,7 @@ use nvme_spdk::Error;
 use pyo3::create_exception;
 use pyo3::exceptions::{
     PyAssertionError, PyConnectionError, PyException, PyKeyboardInterrupt, PyMemoryError,
-    PyNotImplementedError, PyTimeoutError,
+    PyNotImplementedError, PyOSError, PyTimeoutError,
 };
 use pyo3::prelude::*;
 
@@ -60,6 +60,7 @@ pub(crate) fn usual(error: Error) -> PyErr {
         Error::NoMemory { .. } => PyMemoryError::new_err(text),
         Error::Timeout { .. } => PyTimeoutError::new_err(text),
         Error::Unsupported(_) => PyNotImplementedError::new_err(text),
+        Error::Pci { .. } | Error::InUse { .. } => PyOSError::new_err(text),
         Error::Dead { state: "failed", .. } | Error::QpairDead { state: "disconnected", .. } => {
             PyConnectionError::new_err(text)
         }

@@ -5,6 +5,7 @@ pub(crate) mod open;
 mod options;
 mod pcie;
 mod registers;
+mod shutdown;
 
 use std::fmt;
 use std::sync::Arc;

@@ -305,6 +305,11 @@ impl Controller {
 }
 
 impl Controller {
+    /// Ends the use of a PCIe device, until the next reset.
+    pub(crate) fn let_go(&self, py: Python<'_>) -> PyResult<()> {
+        self.admin.let_go(py)
+    }
+
     fn check_register(&self, offset: u32, access: &str) -> PyResult<()> {
         ensure(offset.is_multiple_of(4), format!("only support 4-byte aligned NVMe register {access}"))?;
         if self.over_fabrics() && offset >= PROPERTIES {

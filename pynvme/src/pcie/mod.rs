@@ -1,14 +1,17 @@
 //! `nvme.Pcie` and `nvme.Tcp`: the device under test.
 
+mod config;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use nvme_spdk::pci::Function;
 use nvme_spdk::{Address, ConnectOptions, Controller, DEFAULT_TCP_PORT};
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
+use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, info};
 use crate::convert::Int;
 use crate::errors;
 
@@ -37,6 +40,8 @@ use crate::errors;
 pub(crate) struct Pcie {
     text: String,
     admin: Arc<Admin>,
+    /// `None` over TCP.
+    function: Option<Function>,
 }
 
 /// The address of an NVMe/TCP target: Pcie with the port it usually has.
@@ -103,13 +108,16 @@ impl Pcie {
         self.admin.forget();
     }
 
-    /// Resets the device through its slot: a hot reset (PCI Express Base Specification, Hot Reset).
+    /// Resets the device in its slot: a hot reset (PCI Express Base Specification, Conventional Reset).
     /// Controller.reset() has to follow.
+    ///
+    /// The device is unbound from its driver and removed, its upstream port holds it in reset for 10 ms, and
+    /// after 500 ms the bus is scanned and the device bound again. Workers end, queue pairs are gone.
     ///
     /// Parameters
     /// ----------
     /// rst_fn : callable, optional
-    ///     Does the reset instead, without arguments.
+    ///     Does the reset instead of the port, without arguments. What it raises is raised when the device is back.
     ///
     /// Returns
     /// -------
@@ -118,17 +126,36 @@ impl Pcie {
     ///
     /// Raises
     /// ------
+    /// OSError
+    ///     When the kernel refuses a step; the text says which, and how to get the device back.
+    /// TimeoutError
+    ///     When a step takes more than 20 seconds.
     /// NotImplementedError
-    ///     Over TCP: there is no slot.
+    ///     Over TCP, and for a device without an upstream port.
     #[pyo3(signature = (rst_fn=None))]
-    fn reset(&self, rst_fn: Option<Py<PyAny>>) -> PyResult<bool> {
-        drop(rst_fn);
-        Err(no_slot("reset()"))
+    fn reset(&self, py: Python<'_>, rst_fn: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
+        let function = self.function("reset()")?;
+        if rst_fn.as_ref().is_some_and(|rst_fn| !rst_fn.is_callable()) {
+            return Err(PyTypeError::new_err("rst_fn is None or a function without arguments"));
+        }
+        self.let_go(py)?;
+        match rst_fn.map(Bound::unbind) {
+            None => py.detach(|| function.hot_reset()).map_err(errors::usual)?,
+            Some(rst_fn) => {
+                let call = || Python::attach(|py| rst_fn.call0(py).map(drop));
+                py.detach(|| function.hot_reset_with(call)).map_err(errors::usual)??;
+            }
+        }
+        info(py, "reset controller to use it after pcie reset")?;
+        Ok(true)
     }
 
     /// Resets the function (PCI Express Base Specification, Function Level Reset). Controller.reset() has to
     /// follow.
     ///
+    /// Afterwards the device is unbound from its driver, removed, found again and bound again. Workers end, queue
+    /// pairs are gone.
+    ///
     /// Returns
     /// -------
     /// bool
@@ -136,100 +163,30 @@ impl Pcie {
     ///
     /// Raises
     /// ------
+    /// OSError
+    ///     When the kernel refuses a step; the text says which, and how to get the device back.
+    /// TimeoutError
+    ///     When a step takes more than 20 seconds.
     /// NotImplementedError
-    ///     Over TCP.
-    fn flr(&self) -> PyResult<bool> {
-        Err(no_slot("flr()"))
+    ///     Over TCP, and for a device without Function Level Reset.
+    fn flr(&self, py: Python<'_>) -> PyResult<bool> {
+        let function = self.function("flr()")?;
+        self.let_go(py)?;
+        py.detach(|| function.flr().and_then(|()| function.reenumerate())).map_err(errors::usual)?;
+        info(py, "reset controller to use it after function level reset")?;
+        Ok(true)
     }
 
-    /// Reads a register of the PCI configuration space.
-    ///
-    /// Parameters
-    /// ----------
-    /// offset : int
-    ///     Its first byte.
-    /// byte_count : int
-    ///     1 to 8.
-    ///
-    /// Returns
-    /// -------
-    /// int
-    ///     Its bytes as a little-endian number.
-    ///
-    /// Raises
-    /// ------
-    /// NotImplementedError
-    ///     Over TCP.
-    #[pyo3(signature = (offset, byte_count=Int(4)), text_signature = "($self, offset, byte_count=4)")]
-    fn register(&self, offset: Int<u32>, byte_count: Int<u32>) -> PyResult<u64> {
-        let _ = (offset, byte_count);
-        Err(no_slot("register()"))
+    /// Binds the device to a driver of the kernel; close it before.
+    fn _bind_driver(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        let function = self.function("_bind_driver()")?;
+        py.detach(|| function.bind(name)).map(drop).map_err(errors::usual)
     }
 
-    /// Looks for a capability in the PCI configuration space (PCI Local Bus Specification, Capabilities
-    /// List).
-    ///
-    /// Parameters
-    /// ----------
-    /// cap_id : int
-    ///     Its identifier, 8 bits.
-    ///
-    /// Returns
-    /// -------
-    /// int or None
-    ///     Its offset, or None if the device has no such capability.
-    ///
-    /// Raises
-    /// ------
-    /// NotImplementedError
-    ///     Over TCP.
-    fn cap_offset(&self, cap_id: Int<u8>) -> PyResult<Option<u8>> {
-        let _ = cap_id;
-        Err(no_slot("cap_offset()"))
-    }
-
-    /// Active State Power Management Control, 0 to 3 (PCI Express Base Specification, Link Control Register).
-    ///
-    /// Raises
-    /// ------
-    /// NotImplementedError
-    ///     Over TCP.
-    #[getter]
-    fn aspm(&self) -> PyResult<u8> {
-        Err(no_slot("aspm"))
-    }
-
-    #[setter]
-    fn set_aspm(&self, value: Int<u8>) -> PyResult<()> {
-        let _ = value;
-        Err(no_slot("aspm"))
-    }
-
-    /// PCI power state, 0 (D0) to 3 (D3hot) (PCI Bus Power Management Interface Specification, PMCSR).
-    ///
-    /// Raises
-    /// ------
-    /// NotImplementedError
-    ///     Over TCP.
-    #[getter]
-    fn power_state(&self) -> PyResult<u8> {
-        Err(no_slot("power_state"))
-    }
-
-    #[setter]
-    fn set_power_state(&self, value: Int<u8>) -> PyResult<()> {
-        let _ = value;
-        Err(no_slot("power_state"))
-    }
-
-    fn __getitem__(&self, index: &Bound<'_, PyAny>) -> PyResult<u8> {
-        let _ = index;
-        Err(no_slot("its configuration space"))
-    }
-
-    fn __setitem__(&self, index: &Bound<'_, PyAny>, value: Int<u8>) -> PyResult<()> {
-        let _ = (index, value);
-        Err(no_slot("its configuration space"))
+    /// Makes the kernel look for new devices on the PCI bus.
+    fn _rescan(&self, py: Python<'_>) -> PyResult<()> {
+        let function = self.function("_rescan()")?;
+        py.detach(|| function.bus().rescan()).map_err(errors::usual)
     }
 
     fn __repr__(&self) -> String {
@@ -279,8 +236,12 @@ fn connect(py: Python<'_>, addr: String, port: u16, nqn: Option<String>, timeout
         options = options.subnqn(nqn);
     }
     let controller = py.detach(|| Controller::attach(&address, options)).map_err(errors::enumerate)?;
+    let function = match &address {
+        Address::Pcie(function) => Some(Function::open(*function).map_err(errors::enumerate)?),
+        Address::Tcp { .. } => None,
+    };
     // As the original has it: the host alone.
-    Ok(Pcie { text: address.traddr(), admin: Arc::new(Admin::new(controller)) })
+    Ok(Pcie { text: address.traddr(), admin: Arc::new(Admin::new(controller)), function })
 }
 
 fn default_address(py: Python<'_>) -> PyResult<String> {
@@ -296,6 +257,16 @@ fn default_address(py: Python<'_>) -> PyResult<String> {
 }
 
 impl Pcie {
+    /// The PCI function, for what only that has.
+    fn function(&self, what: &str) -> PyResult<&Function> {
+        self.function.as_ref().ok_or_else(|| no_slot(what))
+    }
+
+    /// Ends workers and the use of the device, so that it can be reset or removed.
+    pub(crate) fn let_go(&self, py: Python<'_>) -> PyResult<()> {
+        self.admin.let_go(py)
+    }
+
     pub(crate) fn controller(&self) -> &Controller {
         self.admin.controller()
     }
