@@ -23,7 +23,11 @@ def arguments():
     parser.add_argument("command", help="what bash shall run, in the current folder")
     parser.add_argument("--timeout", type=float, default=1800, metavar="SECONDS", help="end it then (1800)")
     parser.add_argument("--vfio", action="store_true", help="bind the controllers to vfio-pci, behind an IOMMU")
-    return parser.parse_args()
+    parser.add_argument("--qemu", action="append", default=[], metavar="ARG", help="one more argument for QEMU")
+    given = parser.parse_args()
+    if not given.command.strip():
+        parser.error("the command is empty; make lab wants CMD=\"…\"")
+    return given
 
 
 def complain(message, remedy):
@@ -43,7 +47,7 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, exit_on_signal)
     try:
-        with Guest(given.command, pathlib.Path.cwd(), given.vfio) as guest:
+        with Guest(given.command, pathlib.Path.cwd(), given.vfio, given.qemu) as guest:
             return guest.run(write, time.monotonic() + given.timeout)
     except TimeoutError:
         complain(f"the command did not end within {given.timeout:g} s; the guest was ended.", "allow it more time: TIMEOUT=…")

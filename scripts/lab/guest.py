@@ -45,10 +45,11 @@ class LabError(Exception):
 class Guest:
     """Runs one command in a fresh guest. Use it as a context manager: the end of the block is the end of QEMU."""
 
-    def __init__(self, command, folder, vfio=False):
+    def __init__(self, command, folder, vfio=False, qemu_arguments=()):
         self._command = command
         self._folder = folder
         self._vfio = vfio
+        self._qemu_arguments = list(qemu_arguments)
         self._files = []  # open for QEMU, which gets them by their number
         self._process = None
 
@@ -174,7 +175,7 @@ class Guest:
         for tag, path, options in (("root", "/", ",readonly=on"), ("project", PROJECT, "")):
             share = f"local,id={tag},path={str(path).replace(',', ',,')},security_model=none,multidevs=remap{options}"
             arguments += ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
-        return arguments + controllers.qemu_arguments(controllers.read(), self._image)
+        return arguments + controllers.qemu_arguments(controllers.read(), self._image) + self._qemu_arguments
 
 
 def _assignments(variables, prefix=""):
