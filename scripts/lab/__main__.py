@@ -22,11 +22,15 @@ def arguments():
     parser = argparse.ArgumentParser(prog="lab", description="Runs a shell command in the lab's guest.")
     parser.add_argument("command", help="what bash shall run, in the current folder")
     parser.add_argument("--timeout", type=float, default=1800, metavar="SECONDS", help="end it then (1800)")
-    parser.add_argument("--vfio", action="store_true", help="bind the controllers to vfio-pci, behind an IOMMU")
-    parser.add_argument("--qemu", action="append", default=[], metavar="ARG", help="one more argument for QEMU")
+    parser.add_argument(
+        "--vfio", action="store_true", help="bind the controllers to vfio-pci, behind an IOMMU"
+    )
+    parser.add_argument(
+        "--qemu", action="append", default=[], metavar="ARG", help="one more argument for QEMU"
+    )
     given = parser.parse_args()
     if not given.command.strip():
-        parser.error("the command is empty; make lab wants CMD=\"…\"")
+        parser.error('the command is empty; make lab wants CMD="…"')
     return given
 
 
@@ -50,13 +54,19 @@ def main():
         with Guest(given.command, pathlib.Path.cwd(), given.vfio, given.qemu) as guest:
             return guest.run(write, time.monotonic() + given.timeout)
     except TimeoutError:
-        complain(f"the command did not end within {given.timeout:g} s; the guest was ended.", "allow it more time: TIMEOUT=…")
+        complain(
+            f"the command did not end within {given.timeout:g} s; the guest was ended.",
+            "allow it more time: TIMEOUT=…",
+        )
         return TIME_OVER
     except LabError as error:
         complain(error, error.remedy)
         return LAB_FAILED
     except OSError as error:
-        complain(f"the guest did not start: {error}", "free some space where target/ is, and run the command again.")
+        complain(
+            f"the guest did not start: {error}",
+            "free some space where target/ is, and run the command again.",
+        )
         return LAB_FAILED
 
 

@@ -41,7 +41,12 @@ class Controller:
 
         The namespaces belong to the subsystem, which stays: a controller plugged again finds them as they were.
         """
-        place = {"driver": "nvme", "id": self.name, "bus": f"port-{self.name}", "subsys": f"subsystem-{self.name}"}
+        place = {
+            "driver": "nvme",
+            "id": self.name,
+            "bus": f"port-{self.name}",
+            "subsys": f"subsystem-{self.name}",
+        }
         return {**place, "serial": self.serial, **DEFAULTS, **self.options}
 
 
@@ -71,7 +76,9 @@ def read(path=DESCRIPTION):
     for bus, name in enumerate(parser.sections(), start=1):
         lines = dict(parser[name])
         namespaces = [
-            namespace(int(key.split()[1]), lines.pop(key)) for key in list(lines) if key.startswith("namespace ")
+            namespace(int(key.split()[1]), lines.pop(key))
+            for key in list(lines)
+            if key.startswith("namespace ")
         ]
         options = {key: value(text) for key, text in lines.items()}
         controllers.append(Controller(name, f"0000:{bus:02x}:00.0", options, namespaces))
@@ -89,9 +96,17 @@ def qemu_arguments(controllers, image):
         for one in controller.namespaces:
             drive = f"{name}-{one.nsid}"
             file = {"driver": "file", "filename": image(one.size), "locking": "off", "discard": "unmap"}
-            raw = {"driver": "raw", "node-name": drive, "cache": {"no-flush": True}, "file": file, "discard": "unmap"}
+            raw = {
+                "driver": "raw",
+                "node-name": drive,
+                "cache": {"no-flush": True},
+                "file": file,
+                "discard": "unmap",
+            }
             arguments += ["-blockdev", json.dumps(raw)]
-            devices.append({"driver": "nvme-ns", "bus": name, "nsid": one.nsid, "drive": drive, **one.options})
+            devices.append(
+                {"driver": "nvme-ns", "bus": name, "nsid": one.nsid, "drive": drive, **one.options}
+            )
         for device in devices:
             arguments += ["-device", json.dumps(device)]
     return arguments

@@ -4,6 +4,7 @@ Whatever a run needs on disk are files without a name, and QEMU dies with the pr
 left behind, however a run ends.
 """
 
+import contextlib
 import os
 import pathlib
 import selectors
@@ -116,14 +117,13 @@ class Guest:
             return
 
     def _died(self):
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
         self._console.seek(0)
         last = self._console.read().decode(errors="replace").strip().splitlines()[-15:]
         return LabError(
-            "the guest ended before the command did. Its console's last lines:\n  " + "\n  ".join(last or ["(empty)"]),
+            "the guest ended before the command did. Its console's last lines:\n  "
+            + "\n  ".join(last or ["(empty)"]),
             "if QEMU's message names no cause, run the command once more; 'rm -rf target/lab' fetches all anew.",
         )
 
@@ -132,7 +132,7 @@ class Guest:
         return file
 
     def _file(self, size=0):
-        file = tempfile.TemporaryFile(dir=KEPT)
+        file = tempfile.TemporaryFile(dir=KEPT)  # noqa: SIM115 - __exit__ closes it
         file.truncate(size)
         return file
 
@@ -141,7 +141,11 @@ class Guest:
         return f"/dev/fd/{self._keep(self._file(size)).fileno()}"
 
     def _initramfs(self):
-        settings = {"PROJECT": PROJECT, "FOLDER": self._folder, "DRIVER": "vfio-pci" if self._vfio else "uio_pci_generic"}
+        settings = {
+            "PROJECT": PROJECT,
+            "FOLDER": self._folder,
+            "DRIVER": "vfio-pci" if self._vfio else "uio_pci_generic",
+        }
         exports = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
         programs = {
             "init": (LAB / "guest" / "init").read_bytes(),

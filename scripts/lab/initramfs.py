@@ -11,7 +11,9 @@ def entry(number, name, mode, data=b"", device=(0, 0)):
 
 def write(archive, files, programs):
     """Writes every file below the folder `files`, and `programs`, executable, by their path in the guest."""
-    contents = {str(path.relative_to(files)): path.read_bytes() for path in files.glob("**/*") if path.is_file()}
+    contents = {
+        str(path.relative_to(files)): path.read_bytes() for path in files.glob("**/*") if path.is_file()
+    }
     contents.update(programs)
     folders = {"dev"} | {str(parent) for path in contents for parent in _parents(path)}
 

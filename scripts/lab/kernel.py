@@ -11,10 +11,10 @@ import shutil
 import subprocess
 import sys
 
-MODULES = """
-    virtio_pci virtio_console 9pnet_virtio 9p overlay
-    nvme uio_pci_generic vfio_pci vfio_iommu_type1
-""".split()
+MODULES = [
+    *("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay"),
+    *("nvme", "uio_pci_generic", "vfio_pci", "vfio_iommu_type1"),
+]
 
 # How compressed kernels begin, and who undoes it.
 COMPRESSIONS = {
@@ -26,7 +26,9 @@ COMPRESSIONS = {
 
 def piped(tool, data):
     """Standard output of `tool -dc`; what follows the compressed part makes it fail, after it wrote everything."""
-    return subprocess.run([tool, "-dcq"], input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    return subprocess.run(
+        [tool, "-dcq"], input=data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ).stdout
 
 
 def vmlinux(image):

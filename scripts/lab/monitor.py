@@ -88,7 +88,9 @@ def main():
         if command in ("unplug", "plug"):
             getattr(monitor, command)(*arguments)
         else:
-            json.dump(monitor.execute(command, **json.loads("".join(arguments) or "{}")), sys.stdout, indent=2)
+            json.dump(
+                monitor.execute(command, **json.loads("".join(arguments) or "{}")), sys.stdout, indent=2
+            )
 
 
 if __name__ == "__main__":

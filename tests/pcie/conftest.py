@@ -3,7 +3,6 @@
 import contextlib
 import pathlib
 import sys
-import time
 
 import pytest
 
@@ -12,9 +11,7 @@ sys.path.insert(0, str(LAB))
 
 import controllers  # noqa: E402
 from monitor import Monitor  # noqa: E402
-
-DEVICES = pathlib.Path("/sys/bus/pci/devices")
-DRIVERS = pathlib.Path("/sys/bus/pci/drivers")
+from sysfs import bind, driver_of  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -22,30 +19,6 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if pathlib.Path(__file__).parent in item.path.parents:
                 item.add_marker(pytest.mark.skip(reason="needs the lab: make test-pcie"))
-
-
-def until(condition, what, seconds=10):
-    """Waits for what the kernel does on its own time."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"no {what} within {seconds} s"
-        time.sleep(0.05)
-    return found
-
-
-def driver_of(address):
-    """The name of the kernel driver the device at this address is bound to, or None."""
-    link = DEVICES / address / "driver"
-    return link.resolve().name if link.exists() else None
-
-
-def bind(address, driver):
-    """Binds the device to a kernel driver, whatever it was bound to."""
-    if driver_of(address):
-        (DEVICES / address / "driver" / "unbind").write_text(address)
-    (DEVICES / address / "driver_override").write_text(driver)
-    pathlib.Path("/sys/bus/pci/drivers_probe").write_text(address)
-    assert driver_of(address) == driver
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 
 import pytest
-from conftest import driver_of, until
+from sysfs import DEVICES, driver_of, kernel_disk
 
 SETUP = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "setup"
 
@@ -20,11 +20,8 @@ def kernels(described, bound_to):
     one = described["plain"]
     subprocess.run(["modprobe", "nvme"], check=True)
     bound_to(one.address, "nvme")
-    pathlib.Path("/sys/bus/pci/devices", one.address, "driver_override").write_text("\n")
-    nvme = pathlib.Path("/sys/bus/pci/devices", one.address, "nvme")
-    disk = until(lambda: next(nvme.glob("nvme*/nvme*n1"), None), "disk")
-    until(pathlib.Path("/dev", disk.name).exists, f"/dev/{disk.name}")
-    yield one.address, f"/dev/{disk.name}"
+    (DEVICES / one.address / "driver_override").write_text("\n")
+    yield one.address, kernel_disk(one.address)
     setup("undo")
 
 
@@ -53,7 +50,11 @@ def test_a_disk_in_use_is_refused(kernels):
     try:
         done = setup("bind", address, "--hugepages", "1")
         assert done.returncode == 1
-        assert f"{address}: refused, " in done.stderr and "swap" in done.stderr and "--even-in-use" in done.stderr
+        assert (
+            f"{address}: refused, " in done.stderr
+            and "swap" in done.stderr
+            and "--even-in-use" in done.stderr
+        )
         assert driver_of(address) == "nvme"
 
         everything = setup("bind", "--hugepages", "1")

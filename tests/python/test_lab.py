@@ -128,7 +128,9 @@ def test_the_time_limit_ends_the_guest(mark):
     assert "did not end within 3 s" in said and "what to do: " in said
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    "number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
 def test_a_signal_ends_the_guest(mark, number, status):
     started = start("sleep 100", LAB_TEST=mark)
     deadline = time.monotonic() + BOOT
@@ -145,7 +147,12 @@ def test_a_signal_ends_the_guest(mark, number, status):
 
 
 def test_a_guest_that_dies_is_an_error(mark):
-    started = start("echo alive; sync; busybox=/run/lab/bin/busybox; $busybox reboot -f", "--timeout", str(BOOT), LAB_TEST=mark)
+    started = start(
+        "echo alive; sync; busybox=/run/lab/bin/busybox; $busybox reboot -f",
+        "--timeout",
+        str(BOOT),
+        LAB_TEST=mark,
+    )
     out, said = started.communicate(timeout=BOOT)
     assert started.returncode == 125
     assert "alive" in out

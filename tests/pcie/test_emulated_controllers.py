@@ -1,27 +1,10 @@
 """The lab is as its description says, seen by the kernel's own driver, and its controllers can be unplugged."""
 
-import pathlib
 import subprocess
 
-from conftest import DEVICES, bind, driver_of, until
+from sysfs import DEVICES, bind, disks, driver_of, kernel_controller, kernel_disk, until
 
 LBA_SIZE = 4096
-
-
-def kernel_controller(address):
-    """The kernel driver's folder of the controller, when it is ready."""
-    folder = DEVICES / address / "nvme"
-    one = until(lambda: next(folder.glob("nvme*"), None), f"nvme driver at {address}")
-    until(lambda: (one / "state").read_text().strip() == "live", f"live controller at {address}")
-    return one
-
-
-def disks(controller):
-    """The block devices of the controller by namespace id."""
-    found = {}
-    for namespace in controller.glob("nvme*/nsid"):
-        found[int(namespace.read_text())] = pathlib.Path("/sys/block") / namespace.parent.name
-    return found
 
 
 def test_every_controller_is_bound_behind_a_root_port_of_its_own(described):
@@ -34,7 +17,9 @@ def test_every_controller_is_bound_behind_a_root_port_of_its_own(described):
         assert (port / "class").read_text().startswith("0x0604")
         ports.add(port)
     assert len(ports) == len(described)
-    nvme = [device.name for device in DEVICES.iterdir() if (device / "class").read_text().startswith("0x0108")]
+    nvme = [
+        device.name for device in DEVICES.iterdir() if (device / "class").read_text().startswith("0x0108")
+    ]
     assert sorted(nvme) == sorted(one.address for one in described.values())
 
 
@@ -46,7 +31,9 @@ def test_the_kernel_sees_the_serial_numbers_and_namespaces(described, bound_to):
         assert (controller / "serial").read_text().strip() == one.serial
 
         wanted = {namespace.nsid: namespace for namespace in one.namespaces}
-        seen = until(lambda c=controller, w=wanted: d if (d := disks(c)).keys() == w.keys() else None, "namespaces")
+        seen = until(
+            lambda c=controller, w=wanted: d if (d := disks(c)).keys() == w.keys() else None, "namespaces"
+        )
         for nsid, disk in seen.items():
             options = wanted[nsid].options
             assert int((disk / "queue" / "logical_block_size").read_text()) == options["logical_block_size"]
@@ -62,8 +49,7 @@ def test_an_unplugged_controller_comes_back_with_its_data(described, monitor):
     subprocess.run(["modprobe", "nvme"], check=True)
     bind(one.address, "nvme")
     data = b"still there".ljust(LBA_SIZE, b"\0")
-    (disk,) = disks(kernel_controller(one.address)).values()
-    with open(f"/dev/{disk.name}", "r+b") as block:
+    with open(kernel_disk(one.address), "r+b") as block:
         block.write(data)
 
     monitor.unplug("plain")
@@ -72,7 +58,6 @@ def test_an_unplugged_controller_comes_back_with_its_data(described, monitor):
     until((DEVICES / one.address).exists, f"device at {one.address}")
 
     bind(one.address, "nvme")
-    (disk,) = disks(kernel_controller(one.address)).values()
-    with open(f"/dev/{disk.name}", "rb") as block:
+    with open(kernel_disk(one.address), "rb") as block:
         assert block.read(LBA_SIZE) == data
     bind(one.address, "uio_pci_generic")
