@@ -20,6 +20,7 @@ JOBS ?= 1
 FAILED ?=
 PAIRS ?= 15
 SECONDS ?= 1
+TIMEOUT ?= 1800
 
 .PHONY: help
 help: ## list the verbs
@@ -75,6 +76,15 @@ test-python: module ## run the Python tests (TESTS=tests/python pciaddr=…)
 .PHONY: test-scripts
 test-scripts: module
 	@pciaddr='$(pciaddr)' scripts/with-hugepages 1536 scripts/run-tests $(TESTS)
+
+# What make is given on its command line is in the environment as well, where quotes need no care.
+.PHONY: lab
+lab: module ## run CMD="…" in a guest with emulated NVMe controllers (TIMEOUT=1800)
+	@python3 -B scripts/lab --timeout $(TIMEOUT) "$$CMD"
+
+.PHONY: test-pcie
+test-pcie: module ## run the PCIe tests in the lab (TESTS=tests/pcie)
+	@python3 -B scripts/lab --timeout $(TIMEOUT) "$(python) -B -m pytest $(or $(TESTS),tests/pcie)"
 
 .PHONY: conformance
 conformance: module ## run pynvme's own tests, writes docs/conformance.md (TESTS=… JOBS=1 FAILED=1)

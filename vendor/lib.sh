@@ -13,14 +13,17 @@ vendor=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # What is not foreseen is at least not silent.
 set -E
-trap 'printf "vendor: error: %s failed in line %s\n" "$0" "$LINENO" >&2' ERR
+trap 'printf "%s: error: %s failed in line %s\n" "$speaker" "$0" "$LINENO" >&2' ERR
 
-say() { printf '%s\n' "vendor: $*"; }
+# Who talks; a script elsewhere that sources this file sets its own name first.
+speaker=${speaker:-vendor}
+
+say() { printf '%s\n' "$speaker: $*"; }
 
 # die MESSAGE REMEDY: what happened, then what to do about it.
 die() {
-    printf '\nvendor: error: %s\n' "$1" >&2
-    [ $# -gt 1 ] && printf 'vendor: what to do: %s\n' "$2" >&2
+    printf '\n%s: error: %s\n' "$speaker" "$1" >&2
+    [ $# -gt 1 ] && printf '%s: what to do: %s\n' "$speaker" "$2" >&2
     exit 1
 }
 
@@ -44,10 +47,28 @@ watch_step() {
         if [ $((SECONDS - last)) -ge "$every" ]; then
             last=$SECONDS
             text="$label: $((SECONDS - start)) s, $("$@" "$pid" 2>/dev/null || true)"
-            if [ -t 1 ]; then printf '\r\033[K%s' "vendor: ${text:0:$((${COLUMNS:-100} - 10))}"; else say "$text"; fi
+            if [ -t 1 ]; then printf '\r\033[K%s' "$speaker: ${text:0:$((${COLUMNS:-100} - 10))}"; else say "$text"; fi
         fi
         sleep 0.2
     done
     [ -t 1 ] && printf '\r\033[K'
     wait "$pid"
+}
+
+# The machine's own Debian mirror, so that proxies and local mirrors are honoured.
+debian_mirror() {
+    # shellcheck disable=SC2016 # apt expands these, not the shell
+    apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 2>/dev/null |
+        awk '$1 !~ /security/ && ($2 == "Debian" || $2 == "") { print $1; exit }'
+}
+
+# private_apt DIR TOOL ARGUMENT…: apt with DIR/sources.list and its state in DIR: needs no root and changes nothing
+# on the machine.
+private_apt() {
+    local dir=$1 tool=$2
+    shift 2
+    mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
+    "$tool" -o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=- \
+        -o Dir::State::Lists="$dir/lists" -o Dir::Cache="$dir/cache" \
+        -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=2 "$@"
 }

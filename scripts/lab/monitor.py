@@ -1,0 +1,97 @@
+"""QEMU's monitor, from inside the guest: unplugs controllers and plugs them in again.
+
+On the command line, in the guest: `monitor.py unplug plain`, `monitor.py plug plain`, or any command of QMP with its
+arguments as JSON, `monitor.py query-pci`.
+"""
+
+import json
+import os
+import select
+import sys
+import time
+
+import controllers
+
+PORT = "/dev/virtio-ports/qmp"
+
+
+class MonitorError(Exception):
+    """QEMU refused a command, or did not answer in time."""
+
+
+class Monitor:
+    """A session with the monitor. One at a time can be open in the guest."""
+
+    def __init__(self, path=PORT):
+        self._port = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self._received = b""
+        self._number = os.getpid() * 1000
+        # What an earlier session left half said is forgotten; capabilities are negotiated once per run of QEMU.
+        os.write(self._port, b"\xff")
+        try:
+            self.execute("qmp_capabilities")
+        except MonitorError as error:
+            if "negotiation" not in str(error):
+                raise
+
+    def close(self):
+        """Leaves the monitor to others."""
+        os.close(self._port)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def execute(self, command, timeout=10, **arguments):
+        """Runs a command of QMP and returns what it returns."""
+        self._number += 1
+        request = {"execute": command, "arguments": arguments, "id": self._number}
+        os.write(self._port, json.dumps(request).encode() + b"\n")
+        answer = self._wait(timeout, lambda said: said.get("id") == self._number, f"an answer to {command}")
+        if "error" in answer:
+            raise MonitorError(f"{command}: {answer['error']['desc']}")
+        return answer["return"]
+
+    def unplug(self, name, timeout=20):
+        """Asks the guest to give up the controller and returns when QEMU has removed it."""
+        self.execute("device_del", id=name)
+        self._wait(
+            timeout,
+            lambda said: said.get("event") == "DEVICE_DELETED" and said["data"].get("device") == name,
+            f"the guest to let go of {name}",
+        )
+
+    def plug(self, name):
+        """Plugs in an unplugged controller of the description, with the same namespaces and their data."""
+        (one,) = (one for one in controllers.read() if one.name == name)
+        self.execute("device_add", **one.device)
+
+    def _wait(self, timeout, wanted, what):
+        deadline = time.monotonic() + timeout
+        while True:
+            while b"\n" in self._received:
+                line, self._received = self._received.split(b"\n", 1)
+                said = json.loads(line)
+                if wanted(said):
+                    return said
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._port], [], [], left)[0]:
+                raise MonitorError(f"waited {timeout} s for {what}")
+            self._received += os.read(self._port, 1 << 16)
+
+
+def main():
+    command, *arguments = sys.argv[1:]
+    with Monitor() as monitor:
+        if command in ("unplug", "plug"):
+            getattr(monitor, command)(*arguments)
+        else:
+            json.dump(
+                monitor.execute(command, **json.loads("".join(arguments) or "{}")), sys.stdout, indent=2
+            )
+
+
+if __name__ == "__main__":
+    main()
