@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::cmdlog::CmdLog;
 use crate::command::Command;
-use crate::controller::{AdminHandle, Inner, open};
+use crate::controller::{AdminHandle, Inner, Vector, open};
 use crate::deadline::{Deadline, bounded, on_helper, timed_out};
 use crate::error::{Error, Result};
 use crate::fork::forked;
@@ -47,6 +47,7 @@ pub struct Qpair {
     controller: Arc<Inner>,
     lane: Arc<IoLane>,
     depth: u16,
+    vector: Option<Vector>,
 }
 
 /// What an I/O queue pair is to be like.
@@ -54,13 +55,22 @@ pub struct Qpair {
 pub struct QpairOptions {
     depth: u16,
     priority: u8,
-    interrupt: Option<u16>,
+    interrupt: Interrupt,
+}
+
+/// Which interrupt announces the completions of a queue pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interrupt {
+    Off,
+    Vector(u16),
+    /// That of its own identifier.
+    Own,
 }
 
 impl QpairOptions {
     /// `depth` entries, of which one less may be outstanding; priority 0, no interrupts.
     pub const fn new(depth: u16) -> Self {
-        QpairOptions { depth, priority: 0, interrupt: None }
+        QpairOptions { depth, priority: 0, interrupt: Interrupt::Off }
     }
 
     /// Its priority class for weighted round robin arbitration: 0 urgent, 1 high, 2 medium, 3 low (NVMe base
@@ -70,14 +80,15 @@ impl QpairOptions {
     }
 
     /// The interrupt vector that announces its completions, on PCIe: IEN and IV (NVMe base specification, "Create I/O
-    /// Completion Queue command"). Completions are found by polling all the same.
+    /// Completion Queue command"). Vectors behind the last one of the controller begin again with 0. Completions are
+    /// found by polling all the same; see [`Qpair::interrupted`].
     pub const fn interrupt(self, vector: u16) -> Self {
-        QpairOptions { interrupt: Some(vector), ..self }
+        QpairOptions { interrupt: Interrupt::Vector(vector), ..self }
     }
 
-    /// Dword 11 of Create I/O Completion Queue, as far as it is about interrupts.
-    fn cdw11(self) -> u32 {
-        self.interrupt.map_or(0, |vector| u32::from(vector) << 16 | 1 << 1)
+    /// As [`interrupt`](Self::interrupt) with the vector that has the number of the queue pair.
+    pub const fn own_interrupt(self) -> Self {
+        QpairOptions { interrupt: Interrupt::Own, ..self }
     }
 }
 
@@ -272,6 +283,48 @@ impl Qpair {
         self.lane.latest_latency()
     }
 
+    /// Whether its interrupt has come since [`clear_interrupt`](Self::clear_interrupt), or since the controller was
+    /// attached to: every message of a vector is written to a word of memory.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a queue pair without an interrupt.
+    pub fn interrupted(&self) -> Result<bool> {
+        Ok(self.vector()?.is_set())
+    }
+
+    /// Forgets the interrupt that has come.
+    ///
+    /// # Errors
+    /// As [`interrupted`](Self::interrupted).
+    pub fn clear_interrupt(&self) -> Result<()> {
+        self.vector()?.clear();
+        Ok(())
+    }
+
+    /// Masks its interrupt, or unmasks it: one that has waited comes then (PCI Express Base Specification, "MSI-X Table
+    /// Structure", Vector Control).
+    ///
+    /// # Errors
+    /// As [`interrupted`](Self::interrupted), and those of
+    /// [`Controller::write_register`](crate::Controller::write_register).
+    pub fn mask_interrupt(&self, mask: bool) -> Result<()> {
+        self.vector()?.mask(mask)
+    }
+
+    fn vector(&self) -> Result<&Vector> {
+        self.vector.as_ref().ok_or_else(|| {
+            Error::Unsupported(match self.controller.is_pcie() {
+                false => "interrupts belong to PCIe; this queue is connected over TCP".to_owned(),
+                true => format!(
+                    "queue pair {} has no interrupt: it was created without one, or {} has no MSI-X table in BAR0, or \
+                     an IOMMU keeps messages from memory",
+                    self.qid(),
+                    self.controller.address()
+                ),
+            })
+        })
+    }
+
     /// Deletes it. Outstanding commands are aborted, their completions are not delivered. Deleting again, or
     /// after the controller was closed, does nothing.
     pub fn delete(&self) {
@@ -301,11 +354,19 @@ const DELETE_PATIENCE: Duration = Duration::from_secs(10);
 
 fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) -> Result<Qpair> {
     let QpairOptions { depth, .. } = options;
-    let interrupt = options.cdw11();
+
     // The controller stays open meanwhile, also if the caller gives up before this is done.
     let _creating = controller.creating(deadline.left())?;
     let probed = probe(controller, deadline)?;
     let (handle, qid) = allocate(controller, options, deadline)?;
+
+    let vector = controller.interrupts().and_then(|all| match options.interrupt {
+        Interrupt::Off => None,
+        Interrupt::Vector(number) => Some(all.vector(number)),
+        Interrupt::Own => Some(all.vector(qid)),
+    });
+    // IEN and IV, as in dword 11 of Create I/O Completion Queue.
+    let interrupt = vector.as_ref().map_or(0, |vector| u32::from(vector.number()) << 16 | 1 << 1);
 
     let io_log = Arc::new(CmdLog::new(qid));
     // Where SPDK creates queues with admin commands, it polls for their completions.
@@ -339,7 +400,7 @@ fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) 
     }
     let lane = Arc::new(Lane::new(qid, io_log, link, controller.neighbours()));
     controller.add_lane(&lane);
-    Ok(Qpair { controller: Arc::clone(controller), lane, depth })
+    Ok(Qpair { controller: Arc::clone(controller), lane, depth, vector })
 }
 
 /// On TCP, whether the target still accepts connections, and where.

@@ -72,13 +72,16 @@ impl Qpair {
         ien: Flag,
         iv: Int<u16>,
     ) -> PyResult<Self> {
-        // Interrupts are a matter of PCIe.
-        let _ = (ien, iv);
         ensure((2..=1024).contains(&depth.0), "qdepth should be in [2, 1024]")?;
         let controller = nvme.get().inner();
         let most = i64::from(controller.max_queue_entries());
         ensure(depth.0 <= most, "qpair depth is larger than specification")?;
         let options = QpairOptions::new(u16::try_from(depth.0)?).priority(prio.0);
+        let options = match (ien.0, iv.0) {
+            (false, _) => options,
+            (true, OWN_VECTOR) => options.own_interrupt(),
+            (true, vector) => options.interrupt(vector),
+        };
         let inner = py.detach(|| controller.create_qpair_with(options)).map_err(errors::qpair_creation)?;
         Ok(Qpair { inner, controller: nvme.clone().unbind(), callbacks: Callbacks::default() })
     }
@@ -192,7 +195,7 @@ impl Qpair {
     /// NotImplementedError
     ///     Over TCP: there are no interrupts.
     fn msix_isset(&self) -> PyResult<bool> {
-        Err(no_interrupts("msix_isset()"))
+        self.interrupt("msix_isset()", |qpair| qpair.interrupted())
     }
 
     /// Forgets the interrupt that has come (PCI Express Base Specification, MSI-X).
@@ -202,7 +205,7 @@ impl Qpair {
     /// NotImplementedError
     ///     Over TCP: there are no interrupts.
     fn msix_clear(&self) -> PyResult<()> {
-        Err(no_interrupts("msix_clear()"))
+        self.interrupt("msix_clear()", |qpair| qpair.clear_interrupt())
     }
 
     /// Masks the queue's vector: its interrupt waits (PCI Express Base Specification, MSI-X).
@@ -212,7 +215,7 @@ impl Qpair {
     /// NotImplementedError
     ///     Over TCP: there are no interrupts.
     fn msix_mask(&self) -> PyResult<()> {
-        Err(no_interrupts("msix_mask()"))
+        self.interrupt("msix_mask()", |qpair| qpair.mask_interrupt(true))
     }
 
     /// Unmasks the queue's vector: an interrupt that has waited comes (PCI Express Base Specification, MSI-X).
@@ -222,7 +225,7 @@ impl Qpair {
     /// NotImplementedError
     ///     Over TCP: there are no interrupts.
     fn msix_unmask(&self) -> PyResult<()> {
-        Err(no_interrupts("msix_unmask()"))
+        self.interrupt("msix_unmask()", |qpair| qpair.mask_interrupt(false))
     }
 
     fn __repr__(&self) -> String {
@@ -230,11 +233,21 @@ impl Qpair {
     }
 }
 
-fn no_interrupts(what: &str) -> PyErr {
-    PyNotImplementedError::new_err(format!("{what} belongs to PCIe; this queue is connected over TCP"))
-}
+/// The vector that has the number of the queue.
+const OWN_VECTOR: u16 = 0xffff;
 
 impl Qpair {
+    fn interrupt<T>(
+        &self,
+        what: &str,
+        call: impl FnOnce(&nvme_spdk::Qpair) -> Result<T, Error>,
+    ) -> PyResult<T> {
+        call(&self.inner).map_err(|error| match error {
+            Error::Unsupported(why) => PyNotImplementedError::new_err(format!("{what}: {why}")),
+            error => errors::usual(error),
+        })
+    }
+
     pub(crate) fn submit(
         &self,
         py: Python<'_>,

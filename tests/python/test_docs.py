@@ -116,6 +116,7 @@ NOTHING = [
     "Qpair.msix_clear",
     "Qpair.msix_mask",
     "Qpair.msix_unmask",
+    "Subsystem.shutdown_notify",
     "Target.stop",
 ]
 

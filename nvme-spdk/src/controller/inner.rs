@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::ConnectOptions;
+use super::{ConnectOptions, Interrupts};
 use crate::cmdlog::CmdLog;
 use crate::command::{Command, admin_opcode};
 use crate::deadline::{Deadline, bounded};
@@ -38,6 +38,7 @@ pub(crate) struct Inner {
     closed: AtomicBool,
     tables: Arc<Tables>,
     command_timeout: Arc<CommandTimeout>,
+    interrupts: Mutex<Option<Arc<Interrupts>>>,
 }
 
 /// What does not change as long as the controller is connected.
@@ -175,6 +176,7 @@ impl Inner {
             closed: AtomicBool::new(false),
             tables,
             command_timeout,
+            interrupts: Mutex::default(),
         }
     }
 
@@ -194,6 +196,14 @@ impl Inner {
 
     pub(super) fn set_facts(&self, facts: Facts) {
         *self.facts.write() = Arc::new(facts);
+    }
+
+    pub(crate) fn interrupts(&self) -> Option<Arc<Interrupts>> {
+        self.interrupts.lock().clone()
+    }
+
+    pub(super) fn set_interrupts(&self, interrupts: Option<Arc<Interrupts>>) {
+        *self.interrupts.lock() = interrupts;
     }
 
     pub(crate) fn is_pcie(&self) -> bool {
@@ -264,9 +274,14 @@ impl Inner {
     /// pair appears.
     pub(super) fn disconnect(&self) -> Result<RwLockWriteGuard<'_, ()>> {
         let guard = self.free_queues()?;
+        if let Some(interrupts) = &*self.interrupts.lock() {
+            interrupts.end(&self.address);
+        }
         if !self.admin.free(WORKER_PATIENCE) {
             return Err(self.busy("another thread waits for an answer on the admin queue"));
         }
+        // Not earlier: the controller, which could write there, is disabled now.
+        *self.interrupts.lock() = None;
         Ok(guard)
     }
 

@@ -1,6 +1,7 @@
 //! Controllers: connecting, admin commands, registers.
 
 mod inner;
+mod interrupts;
 pub(crate) mod open;
 mod options;
 mod pcie;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use inner::{AdminHandle, Inner};
+pub(crate) use interrupts::{Interrupts, Vector};
 pub use options::ConnectOptions;
 
 use crate::buffer::DmaBuf;

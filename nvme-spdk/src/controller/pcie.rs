@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::inner::Facts;
 use super::open::Parts;
-use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner};
+use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner, Interrupts};
 use crate::cmdlog::CmdLog;
 use crate::command::{Command, Completion};
 use crate::env::Env;
@@ -163,7 +163,9 @@ impl Controller {
         let log = Arc::clone(inner.admin().log());
         let link = establish(&env, function, inner.options(), &log, &Parts::of(inner))?;
         inner.reconnected(link, (*inner.facts()).clone());
-        self.read_registers()
+        self.read_registers()?;
+        inner.set_interrupts(Interrupts::set_up(self, function)?);
+        Ok(())
     }
 
     /// Ends the use of the function, which disables the controller, until [`reattach`](Self::reattach) or
@@ -225,6 +227,7 @@ fn attach(
     let inner = Inner::new(env, address.clone(), options, facts, admin, tables, command_timeout);
     let controller = Controller { inner: Arc::new(inner) };
     controller.read_registers()?;
+    controller.inner.set_interrupts(Interrupts::set_up(&controller, function)?);
     controller.inner.list();
     Ok(controller)
 }

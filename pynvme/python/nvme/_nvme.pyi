@@ -495,6 +495,7 @@ class _IOWorker:
         /,
     ) -> None: ...
 
+@disjoint_base
 class Subsystem:
     def __new__(
         cls,

@@ -1,0 +1,195 @@
+"""Configuration space and resets of a device that scripts drive."""
+
+import os
+import time
+
+import nvme as d
+import pytest
+
+ADDRESS = "0000:01:00.0"
+
+
+@pytest.fixture
+def pcie():
+    device = d.Pcie(ADDRESS)
+    yield device
+    device.close()
+
+
+@pytest.fixture
+def nvme0(pcie):
+    return d.Controller(pcie)
+
+
+def works(nvme0):
+    """Data goes both ways."""
+    qpair = d.Qpair(nvme0, 8)
+    namespace = d.Namespace(nvme0)
+    there, back = d.Buffer(4096, ptype=0xBEEF, pvalue=100), d.Buffer(4096)
+    namespace.write(qpair, there, 64, 8).waitdone()
+    namespace.read(qpair, back, 64, 8).waitdone()
+    assert back[:] == there[:]
+    qpair.delete()
+    namespace.close()
+
+
+@pytest.mark.parametrize("address", [ADDRESS, "01:00.0"])
+def test_either_form_of_the_address(address):
+    pcie = d.Pcie(address)
+    assert repr(pcie) == f"<device: {ADDRESS}>"
+    nvme0 = d.Controller(pcie)
+    assert nvme0.addr == ADDRESS
+    works(nvme0)
+    pcie.close()
+
+
+def test_configuration_space(pcie):
+    assert pcie[9:12] == [2, 8, 1]
+    assert pcie[0:4:2] == [pcie[0], pcie[2]]
+    assert pcie.register(0, 2) == pcie[0] | pcie[1] << 8
+    with pytest.raises(AssertionError, match="support uptp 8-byte PCIe register access"):
+        pcie.register(0, 9)
+    for wrong in ("a", 1.0, slice(4, None)):
+        with pytest.raises(TypeError):
+            pcie[wrong]
+    assert (
+        pcie.cap_offset(1) and pcie.cap_offset(0x10) and pcie.cap_offset(0x11) and pcie.cap_offset(2) is None
+    )
+    pcie[0x0C] = 0x55
+    assert pcie[0x0C] == 0x55
+    pcie.power_state = 3
+    assert pcie.power_state == 3
+    pcie.power_state = 0
+    for wrong in (4, -1):
+        with pytest.raises((AssertionError, OverflowError)):
+            pcie.aspm = wrong
+
+
+def test_registers_and_doorbells(nvme0):
+    assert nvme0[0x14] == 0x460001 and nvme0[0x1C] & 1 == 1
+    assert nvme0.cap == nvme0[0] | nvme0[4] << 32
+    with pytest.raises(IndexError, match="BAR0"):
+        nvme0[1 << 24]
+    with pytest.raises(AssertionError, match="4-byte aligned"):
+        nvme0[2]
+
+
+def test_an_initialisation_of_the_scripts_own(pcie):
+    steps = []
+
+    def initialise(nvme0):
+        steps.append("begun")
+        nvme0[0x14] = 0
+        while nvme0[0x1C] & 1:
+            time.sleep(0.001)
+        assert nvme0.init_adminq() == 0
+        # Weighted round robin.
+        nvme0[0x14] = 0x00460800
+        nvme0[0x14] = 0x00460801
+        while not nvme0[0x1C] & 1:
+            time.sleep(0.001)
+        nvme0.identify(d.Buffer(4096)).waitdone()
+        assert nvme0.init_ns() == 0
+        nvme0.setfeatures(7, cdw11=0x00030003).waitdone()
+        nvme0.init_queues(nvme0.getfeatures(7).waitdone())
+
+    nvme0 = d.Controller(pcie, initialise)
+    works(nvme0)
+    nvme0.reset()
+    works(nvme0)
+    assert steps == ["begun", "begun"]
+
+    running = d.Controller(pcie, True)
+    works(running)
+    with pytest.raises(AssertionError, match="attached"):
+        running.reset()
+    for wrong in (False, 1, "init"):
+        with pytest.raises(AssertionError, match="nvme_init_func"):
+            d.Controller(pcie, wrong)
+
+
+def test_larger_pages(pcie):
+    def initialise(nvme0):
+        nvme0[0x14] = 0
+        while nvme0[0x1C] & 1:
+            time.sleep(0.001)
+        assert nvme0.init_adminq() == 0
+        nvme0[0x14] = 0x00460080
+        nvme0[0x14] = 0x00460081
+        while not nvme0[0x1C] & 1:
+            time.sleep(0.001)
+        assert nvme0.init_ns() == 0
+        nvme0.setfeatures(7, cdw11=0x00030003).waitdone()
+        nvme0.init_queues(nvme0.getfeatures(7).waitdone())
+
+    works(d.Controller(pcie, initialise))
+
+
+def test_what_cannot_be_had_says_so(pcie):
+    with pytest.raises(d.NvmeEnumerateError, match="fail to create the controller"):
+        d.Pcie(ADDRESS)
+    with pytest.raises(d.NvmeEnumerateError, match="NVMe controller"):
+        d.Pcie("0000:00:00.0")
+    with pytest.raises(d.NvmeEnumerateError):
+        d.Pcie("0000:7f:00.0")
+
+
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+RESETS = {
+    "controller": lambda pcie: None,
+    "hot": lambda pcie: pcie.reset(),
+    "flr": lambda pcie: pcie.flr(),
+    "own": lambda pcie: pcie.reset(lambda: None),
+}
+
+
+@pytest.mark.parametrize("kind", RESETS)
+def test_resets_under_load(kind, pcie, nvme0):
+    namespace = d.Namespace(nvme0)
+    before = None
+    for _ in range(20):
+        workers = [
+            namespace.ioworker(io_size=8, time=60, qdepth=16, lba_random=True, read_percentage=50).start()
+            for _ in range(4)
+        ]
+        time.sleep(0.1)
+        begin = time.monotonic()
+        RESETS[kind](pcie)
+        nvme0.reset()
+        for worker in workers:
+            result = worker.close()
+            assert result.error == 0 and result.io_count_read > 0
+        assert time.monotonic() - begin < 10
+        works(nvme0)
+        before = before or open_files()
+    assert open_files() <= before
+
+
+def test_power_goes_and_comes_back(pcie, nvme0, monitor):
+    namespace = d.Namespace(nvme0)
+    subsystem = d.Subsystem(nvme0, lambda: monitor.plug("plain"), lambda: monitor.unplug("plain"))
+    for _ in range(3):
+        worker = namespace.ioworker(io_size=8, time=60, qdepth=16).start()
+        time.sleep(0.2)
+        begin = time.monotonic()
+        assert subsystem.poweroff() is True
+        with_error = worker.close()
+        assert with_error.error == 0 and time.monotonic() - begin < 10
+        assert not os.path.exists(f"/sys/bus/pci/devices/{ADDRESS}")
+        assert subsystem.poweron() is True
+        nvme0.reset()
+        works(nvme0)
+
+
+def test_shutdown(nvme0):
+    subsystem = d.Subsystem(nvme0)
+    for abrupt in (False, True):
+        subsystem.shutdown_notify(abrupt)
+        assert nvme0[0x1C] >> 2 & 3 == 2
+        nvme0.reset()
+        works(nvme0)
+    assert subsystem.reset() is False
+    assert subsystem.power_cycle() is None
