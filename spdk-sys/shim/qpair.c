@@ -68,13 +68,15 @@ shim_qpair_free(struct spdk_nvme_qpair *qpair)
 	int rc = spdk_nvme_ctrlr_free_io_qpair(qpair);
 
 #ifdef SHIM_INTERNALS
-	/* The device refused to delete it, or is gone. Either way it does not use it. */
+	/* The device refused to delete it, or is gone: either way it does not use it. SPDK has taken the queue pair
+	 * off its lists by then, and keeps only its memory, which a removed device has no say in. */
 	if (rc != 0 && (qpair->ctrlr->is_failed || !shim_deadline_has_ended())) {
-		bool removed = qpair->ctrlr->is_removed;
+		struct spdk_nvme_ctrlr *ctrlr = qpair->ctrlr;
+		bool removed = ctrlr->is_removed;
 
-		qpair->ctrlr->is_removed = true;
-		spdk_nvme_ctrlr_free_io_qpair(qpair);
-		qpair->ctrlr->is_removed = removed;
+		ctrlr->is_removed = true;
+		nvme_transport_ctrlr_delete_io_qpair(ctrlr, qpair);
+		ctrlr->is_removed = removed;
 	}
 #endif
 	return rc;

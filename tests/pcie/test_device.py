@@ -108,21 +108,20 @@ def test_an_initialisation_of_the_scripts_own(pcie):
             d.Controller(pcie, wrong)
 
 
-def test_larger_pages(pcie):
-    def initialise(nvme0):
-        nvme0[0x14] = 0
-        while nvme0[0x1C] & 1:
-            time.sleep(0.001)
-        assert nvme0.init_adminq() == 0
-        nvme0[0x14] = 0x00460080
-        nvme0[0x14] = 0x00460081
-        while not nvme0[0x1C] & 1:
-            time.sleep(0.001)
-        assert nvme0.init_ns() == 0
-        nvme0.setfeatures(7, cdw11=0x00030003).waitdone()
-        nvme0.init_queues(nvme0.getfeatures(7).waitdone())
-
-    works(d.Controller(pcie, initialise))
+def test_a_queue_the_device_refuses(pcie, nvme0):
+    """Its memory is given back and nothing else is disturbed."""
+    nvme0.init_queues(0x03FF03FF)
+    queues = []
+    with pytest.raises(d.QpairCreationError, match="qpair create fail"):
+        while True:
+            queues.append(d.Qpair(nvme0, 8))
+    assert len(queues) >= 64
+    # Deleted behind the driver's back.
+    nvme0.send_cmd(0x00, cdw10=1).waitdone()
+    nvme0.send_cmd(0x04, cdw10=1).waitdone()
+    for qpair in queues:
+        qpair.delete()
+    works(nvme0)
 
 
 def test_what_cannot_be_had_says_so(pcie):
