@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 
-from zns import Zone  # noqa: E402
+from zns import Zone
 
 # In blocks of 4 KiB: 8 MiB, and the 6 MiB of them that can be written.
 SIZE, CAPACITY = 2048, 1536
@@ -42,7 +42,7 @@ def zoned():
 
 @pytest.fixture
 def zone(zoned):
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="ERROR status"):
         # Its gap is marked with Write Uncorrectable, which QEMU does not have.
         zone = Zone(*zoned, SIZE)
     zone.reset()
