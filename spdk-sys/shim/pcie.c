@@ -139,7 +139,16 @@ shim_ctrlr_set_io_queues(struct spdk_nvme_ctrlr *ctrlr, uint32_t count)
 bool
 shim_ctrlr_is_gone(struct spdk_nvme_ctrlr *ctrlr)
 {
-	return is_pcie(ctrlr) && (ctrlr->is_removed || csts(ctrlr) == NOBODY);
+	uint32_t version = 0;
+
+	if (!is_pcie(ctrlr)) {
+		return false;
+	}
+	/* Every controller has a version, whatever state it is in. A register that is out of reach reads as all ones, or
+	 * as zero behind some bridges. */
+	return ctrlr->is_removed ||
+	       nvme_transport_ctrlr_get_reg_4(ctrlr, offsetof(struct spdk_nvme_registers, vs.raw), &version) != 0 ||
+	       version == 0 || version == NOBODY;
 }
 
 void

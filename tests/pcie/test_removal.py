@@ -73,8 +73,6 @@ def test_the_memory_window_of_its_port_is_closed(loaded):
         enabled = config(port, command)
         config(port, command, enabled & ~2)
         end(workers)
-        with pytest.raises((SystemError, ConnectionError)):
-            nvme0[0x1C]
         config(port, command, enabled)
         nvme0.reset()
         works(nvme0)
