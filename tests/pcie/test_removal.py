@@ -1,12 +1,11 @@
 """Devices that go away under load: the workers end, and everything goes on when the device is back."""
 
 import os
-import pathlib
 import time
 
 import nvme as d
 import pytest
-from sysfs import DEVICES, bind, until
+from sysfs import DEVICES
 
 ADDRESS = "0000:01:00.0"
 
@@ -78,19 +77,3 @@ def test_the_memory_window_of_its_port_is_closed(loaded):
         works(nvme0)
         before = before or open_files()
     assert open_files() <= before
-
-
-def test_it_is_unplugged(loaded, monitor):
-    nvme0, load = loaded
-    for _ in range(5):
-        workers = load()
-        monitor.unplug("plain")
-        end(workers)
-        assert not pathlib.Path(DEVICES / ADDRESS).exists()
-        with pytest.raises(d.NvmeEnumerateError):
-            nvme0.reset()
-        monitor.plug("plain")
-        until((DEVICES / ADDRESS).exists, f"device at {ADDRESS}")
-        bind(ADDRESS, "uio_pci_generic")
-        nvme0.reset()
-        works(nvme0)
