@@ -6,6 +6,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::inner::Facts;
+use super::registers::{CAP, VS};
 use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner, pcie};
 use crate::cmdlog::CmdLog;
 use crate::deadline::{Deadline, bounded, on_helper, timed_out};
@@ -23,10 +24,6 @@ use crate::transport::{self, Address};
 
 /// The longest NVMe Qualified Name (NVMe base specification, "NVMe Qualified Names").
 const LONGEST_NQN: usize = 223;
-
-/// Register offsets.
-const CAP: u32 = 0x00;
-const VS: u32 = 0x08;
 
 pub(super) fn connect(address: &Address, options: ConnectOptions) -> Result<Controller> {
     for nqn in [&options.subnqn, &options.hostnqn].into_iter().flatten() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::inner::Facts;
 use super::open::Parts;
+use super::registers::{CAP, CC, CSTS, VS};
 use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner, Interrupts};
 use crate::cmdlog::CmdLog;
 use crate::command::{Command, Completion};
@@ -18,12 +19,6 @@ use crate::observer::{self, Scope};
 use crate::queue::Queue;
 use crate::transport::{Address, PciAddress};
 use crate::{log, pci, wait};
-
-/// Register offsets (NVMe base specification, "Controller Properties").
-const CAP: u32 = 0x00;
-const VS: u32 = 0x08;
-const CC: u32 = 0x14;
-const CSTS: u32 = 0x1c;
 
 /// CC: entry sizes of 64 and 16 bytes, pages of 4 KiB, round robin, the NVM command set.
 const CC_USUAL: u32 = 0x0046_0000;

@@ -8,6 +8,13 @@ use crate::deadline::{Deadline, bounded, timed_out};
 use crate::error::{Error, Result};
 use crate::observer::Scope;
 
+/// Register offsets (NVMe base specification, "Controller Properties").
+pub(super) const CAP: u32 = 0x00;
+pub(super) const VS: u32 = 0x08;
+pub(super) const CC: u32 = 0x14;
+pub(super) const CSTS: u32 = 0x1c;
+pub(super) const NSSR: u32 = 0x20;
+
 impl Controller {
     /// Reads a 32-bit controller register: a property over fabrics, BAR0 on PCIe. `offset` is a multiple of 4
     /// (NVMe base specification, "Controller Properties").

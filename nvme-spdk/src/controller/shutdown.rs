@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use super::Controller;
+use super::registers::{CC, CSTS, NSSR};
 use crate::error::Result;
 use crate::wait;
-
-const CC: u32 = 0x14;
-const CSTS: u32 = 0x1c;
-const NSSR: u32 = 0x20;
 
 /// CC.SHN, the kind of shutdown, and CSTS.SHST, how far it is.
 const SHN_NORMAL: u32 = 1 << 14;
