@@ -180,7 +180,7 @@ def test_seconds_are_true(nvme0n1):
     assert result.io_count_read == 30
     # Command number 10 is due when the first second ends, and completes in the next one; on a busy machine,
     # others are late, too.
-    assert seconds[0] <= 9 and sum(seconds) <= 29 and sum(seconds[:2]) <= 19
+    assert seconds[0] <= 9 and 20 <= sum(seconds) <= 29 and sum(seconds[:2]) <= 19
     assert len(seconds) == result.mseconds // 1000 == 3
     fastest, middle, slowest = sorted(seconds, reverse=True)
     assert result.iops_consistency == worker.iops_consistency() == slowest / statistics.mean(seconds)
