@@ -65,6 +65,7 @@ mod qpair;
 mod queue;
 mod registry;
 pub mod rpc;
+mod sharing;
 mod signals;
 mod status;
 mod target;

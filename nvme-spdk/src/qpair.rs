@@ -357,6 +357,7 @@ fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) 
 
     // The controller stays open meanwhile, also if the caller gives up before this is done.
     let _creating = controller.creating(deadline.left())?;
+    controller.forget_the_dead();
     let probed = probe(controller, deadline)?;
     let (handle, qid) = allocate(controller, options, deadline)?;
 

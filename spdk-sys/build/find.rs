@@ -14,8 +14,8 @@ pub struct Spdk {
     /// The built source tree; a system SPDK has none.
     pub root: Option<PathBuf>,
     pub include: Vec<PathBuf>,
-    /// The folder of `nvme_internal.h`, when this is a version the shims know inside.
-    pub internals: Option<PathBuf>,
+    /// The folders of `nvme_internal.h` and of DPDK's headers, when this is a version the shims know inside.
+    pub internals: Option<[PathBuf; 2]>,
     pub libraries: Libraries,
 }
 
@@ -125,7 +125,8 @@ fn from_tree(found: Found, root: &Path) -> Result<Spdk, String> {
         found,
         version,
         include: vec![include],
-        internals: (version == KNOWN_INSIDE && header.exists()).then(|| root.join("lib/nvme")),
+        internals: (version == KNOWN_INSIDE && header.exists())
+            .then(|| ["lib/nvme", "dpdk/build/include"].map(|folder| root.join(folder))),
         libraries,
         root: Some(root),
     })

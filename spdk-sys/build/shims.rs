@@ -2,7 +2,8 @@
 
 use crate::find::Spdk;
 
-const SOURCES: &[&str] = &["env.c", "log.c", "ctrlr.c", "qpair.c", "hook.c", "tcp.c", "pcie.c", "sizes.c"];
+const SOURCES: &[&str] =
+    &["env.c", "log.c", "ctrlr.c", "qpair.c", "hook.c", "tcp.c", "pcie.c", "sharing.c", "sizes.c"];
 
 pub fn compile(spdk: &Spdk) {
     let mut build = cc::Build::new();
@@ -16,7 +17,7 @@ pub fn compile(spdk: &Spdk) {
         .flag("-fno-strict-aliasing")
         .flag_if_supported("-Wno-unused-parameter");
     if let Some(internals) = &spdk.internals {
-        build.include(internals).define("SHIM_INTERNALS", None);
+        build.includes(internals).define("SHIM_INTERNALS", None);
     }
     build.compile("spdk_sys_shim");
 }

@@ -91,7 +91,7 @@ shim_ctrlr_open(const struct shim_ctrlr_opts *opts, struct spdk_nvme_ctrlr **ctr
 	fill_opts(&ctrlr_opts, opts);
 	fill_trid(&trid, opts);
 	if (opts->transport == SHIM_TRANSPORT_PCIE) {
-		opened = shim_pcie_construct(&trid, &ctrlr_opts);
+		opened = spdk_process_is_primary() ? shim_pcie_construct(&trid, &ctrlr_opts) : shim_join(&trid);
 	} else {
 		opened = nvme_transport_ctrlr_construct(&trid, &ctrlr_opts, NULL);
 	}
@@ -99,9 +99,12 @@ shim_ctrlr_open(const struct shim_ctrlr_opts *opts, struct spdk_nvme_ctrlr **ctr
 		return -EIO;
 	}
 	if (opts->transport == SHIM_TRANSPORT_PCIE) {
-		/* The rest is up to the caller. */
-		STAILQ_INIT(&opened->io_producers);
-		opened->state = NVME_CTRLR_STATE_READY;
+		/* The rest is up to the caller, or done already by the owner. */
+		if (spdk_process_is_primary()) {
+			STAILQ_INIT(&opened->io_producers);
+			opened->state = NVME_CTRLR_STATE_READY;
+			shim_share(opened);
+		}
 		nvme_ctrlr_proc_get_ref(opened);
 		*failed_at = SHIM_STEP_NONE;
 		*ctrlr = opened;
@@ -130,7 +133,16 @@ void
 shim_ctrlr_close(struct spdk_nvme_ctrlr *ctrlr, bool gone)
 {
 	bool pcie = ctrlr->trid.trtype == SPDK_NVME_TRANSPORT_PCIE;
+	struct spdk_pci_device *device = NULL;
 
+	if (pcie && !spdk_process_is_primary()) {
+		shim_leave(ctrlr);
+		return;
+	}
+	if (pcie) {
+		shim_unshare(ctrlr);
+		device = shim_begin_detach(ctrlr);
+	}
 	if (pcie && !gone) {
 		/* Once it is disabled, it has no queues any more that SPDK could ask it to delete. */
 		shim_pcie_disable(ctrlr, DISABLE_MILLISECONDS);
@@ -140,6 +152,7 @@ shim_ctrlr_close(struct spdk_nvme_ctrlr *ctrlr, bool gone)
 		nvme_ctrlr_fail(ctrlr, true);
 	}
 	nvme_ctrlr_destruct(ctrlr);
+	shim_end_detach(device);
 }
 
 bool

@@ -61,6 +61,7 @@ struct hooked_transport {
 
 static struct shim_observer g_observer;
 static bool g_installed;
+static pid_t g_pid;
 static struct hooked_transport g_pcie, g_tcp;
 
 static void
@@ -122,12 +123,22 @@ submit_foreign(const struct hooked_transport *original, struct spdk_nvme_qpair *
 	return rc;
 }
 
+/* Processes share the admin queue of a PCIe controller, and whoever polls it sends what others could not. */
+static inline bool
+is_of_another_process(const struct spdk_nvme_qpair *qpair, const struct nvme_request *req)
+{
+	return spdk_unlikely(qpair->id == 0) && req->pid != g_pid;
+}
+
 static inline int
 submit(const struct hooked_transport *original, struct spdk_nvme_qpair *qpair, struct nvme_request *req)
 {
 	void *arg = req->cb_arg;
 	int rc;
 
+	if (is_of_another_process(qpair, req)) {
+		return original->submit(qpair, req);
+	}
 	if (spdk_unlikely(req->cb_fn != g_observer.own)) {
 		return submit_foreign(original, qpair, req);
 	}
@@ -199,6 +210,7 @@ shim_observer_install(const struct shim_observer *observer)
 		return -EALREADY;
 	}
 	g_observer = *observer;
+	g_pid = getpid();
 	g_installed = true;
 	hook("PCIE", &g_pcie, submit_pcie, poll_pcie);
 	hook("TCP", &g_tcp, submit_tcp, poll_tcp);

@@ -34,6 +34,25 @@ struct spdk_nvme_ctrlr *shim_pcie_construct(const struct spdk_nvme_transport_id 
 /* Clears CC.EN and waits for CSTS.RDY to follow. */
 void shim_pcie_disable(struct spdk_nvme_ctrlr *ctrlr, uint32_t milliseconds);
 
+/* sharing.c */
+
+/* Puts a controller on the list that other processes see, and takes it off. */
+void shim_share(struct spdk_nvme_ctrlr *ctrlr);
+void shim_unshare(struct spdk_nvme_ctrlr *ctrlr);
+
+/* Before a function is attached to: maps it, in this process alone. Where nothing is shared, attaching does. */
+void shim_plug(const struct spdk_pci_addr *address);
+
+/* Around the destruction of a controller: gives back its function, in this process alone. NULL where nothing is
+ * shared, and SPDK does it. */
+struct spdk_pci_device *shim_begin_detach(struct spdk_nvme_ctrlr *ctrlr);
+void shim_end_detach(struct spdk_pci_device *device);
+
+/* In a process that is not the owner: begins to use a controller of the owner's, and ends that. Its queue pairs
+ * are freed before. */
+struct spdk_nvme_ctrlr *shim_join(const struct spdk_nvme_transport_id *trid);
+void shim_leave(struct spdk_nvme_ctrlr *ctrlr);
+
 /* hook.c: what the next Create I/O Completion Queue command of this thread says about interrupts: IEN and IV,
  * as in its dword 11. */
 void shim_hook_next_interrupt(uint32_t cdw11);

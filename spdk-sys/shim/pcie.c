@@ -84,8 +84,11 @@ shim_pcie_construct(const struct spdk_nvme_transport_id *trid, struct spdk_nvme_
 	uint16_t depth = opts->admin_queue_size;
 
 	opts->admin_queue_size = shim_pcie_entries_for(depth);
-	if (spdk_pci_addr_parse(&address, trid->traddr) != 0 ||
-	    spdk_pci_device_attach(spdk_pci_nvme_get_driver(), construct, &attaching, &address) != 0) {
+	if (spdk_pci_addr_parse(&address, trid->traddr) != 0) {
+		return NULL;
+	}
+	shim_plug(&address);
+	if (spdk_pci_device_attach(spdk_pci_nvme_get_driver(), construct, &attaching, &address) != 0) {
 		return NULL;
 	}
 	shim_pcie_set_depth(attaching.ctrlr->adminq, depth);

@@ -126,6 +126,15 @@ int shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qp
 /* Completes what is outstanding with 00/08 (their callbacks run before this returns) and frees it. */
 int shim_qpair_free(struct spdk_nvme_qpair *qpair);
 
+/* ---- Sharing (sharing.c) ---- */
+
+/* Sets up, or in a process that joins another's environment finds, what SPDK's driver shares between
+ * processes. 0 or a negative number. */
+int shim_share_driver(void);
+
+/* Frees the queue pairs of a process that has ended, and forgets it. */
+void shim_forget(struct spdk_nvme_ctrlr *ctrlr, int32_t pid);
+
 /* ---- Observer (hook.c) ---- */
 
 typedef void (*shim_complete_fn)(void *arg, const struct spdk_nvme_cpl *cpl);

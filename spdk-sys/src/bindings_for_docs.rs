@@ -217,6 +217,12 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn shim_qpair_free(qpair: *mut spdk_nvme_qpair) -> ::core::ffi::c_int;
 }
+unsafe extern "C" {
+    pub fn shim_share_driver() -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn shim_forget(ctrlr: *mut spdk_nvme_ctrlr, pid: i32);
+}
 pub type shim_complete_fn = ::core::option::Option<
     unsafe extern "C" fn(arg: *mut ::core::ffi::c_void, cpl: *const spdk_nvme_cpl),
 >;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::open::Parts;
+use super::sharing::Sharing;
 use super::{ConnectOptions, Interrupts};
 use crate::cmdlog::CmdLog;
 use crate::command::{Command, admin_opcode};
@@ -39,6 +41,7 @@ pub(crate) struct Inner {
     tables: Arc<Tables>,
     command_timeout: Arc<CommandTimeout>,
     interrupts: Mutex<Option<Arc<Interrupts>>>,
+    sharing: Sharing,
 }
 
 /// What does not change as long as the controller is connected.
@@ -162,9 +165,10 @@ impl Inner {
         options: ConnectOptions,
         facts: Facts,
         admin: Lane<AdminHandle>,
-        tables: Arc<Tables>,
-        command_timeout: Arc<CommandTimeout>,
+        parts: Parts,
+        sharing: Sharing,
     ) -> Self {
+        let Parts { tables, command_timeout } = parts;
         Inner {
             _env: env,
             address,
@@ -177,6 +181,7 @@ impl Inner {
             tables,
             command_timeout,
             interrupts: Mutex::default(),
+            sharing,
         }
     }
 
@@ -227,6 +232,10 @@ impl Inner {
         &self.admin
     }
 
+    pub(super) fn sharing(&self) -> &Sharing {
+        &self.sharing
+    }
+
     pub(crate) fn tables(&self) -> &Arc<Tables> {
         &self.tables
     }
@@ -273,7 +282,9 @@ impl Inner {
     /// Ends workers, frees the queue pairs and closes SPDK's controller. As long as the guard is held no queue
     /// pair appears.
     pub(super) fn disconnect(&self) -> Result<RwLockWriteGuard<'_, ()>> {
+        let closed = self.close_to_others()?;
         let guard = self.free_queues()?;
+        self.unlock_for_the_dead();
         if let Some(interrupts) = &*self.interrupts.lock() {
             interrupts.end(&self.address);
         }
@@ -282,6 +293,8 @@ impl Inner {
         }
         // Not earlier: the controller, which could write there, is disabled now.
         *self.interrupts.lock() = None;
+        self.sharing.end();
+        drop(closed);
         Ok(guard)
     }
 
@@ -302,7 +315,7 @@ impl Inner {
         Ok(guard)
     }
 
-    fn busy(&self, what: &str) -> Error {
+    pub(super) fn busy(&self, what: &str) -> Error {
         Error::Busy { address: self.address.to_string(), what: what.to_owned() }
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod open;
 mod options;
 mod pcie;
 mod registers;
+mod sharing;
 mod shutdown;
 
 use std::fmt;

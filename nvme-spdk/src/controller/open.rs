@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use super::inner::Facts;
 use super::registers::{CAP, VS};
+use super::sharing::Sharing;
 use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner, pcie};
 use crate::cmdlog::CmdLog;
 use crate::deadline::{Deadline, bounded, on_helper, timed_out};
@@ -139,10 +140,9 @@ pub(crate) fn open(
     let admin_log = Arc::new(CmdLog::new(0));
     let parts = Parts::default();
     let (link, facts) = establish(socket, subnqn, options, deadline, &admin_log, &parts)?;
-    let Parts { tables, command_timeout } = parts;
     let admin = Lane::new(0, admin_log, link, Weak::new());
-    let inner =
-        Arc::new(Inner::new(env, address.clone(), options.clone(), facts, admin, tables, command_timeout));
+    let (address, options) = (address.clone(), options.clone());
+    let inner = Arc::new(Inner::new(env, address, options, facts, admin, parts, Sharing::Alone));
     if subnqn != DISCOVERY_NQN {
         read_facts(&inner, deadline)?;
         inner.list();

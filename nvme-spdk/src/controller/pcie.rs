@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::inner::Facts;
 use super::open::Parts;
 use super::registers::{CAP, CC, CSTS, VS};
+use super::sharing::Sharing;
 use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner, Interrupts};
 use crate::cmdlog::CmdLog;
 use crate::command::{Command, Completion};
@@ -23,7 +24,7 @@ use crate::{log, pci, wait};
 /// CC: entry sizes of 64 and 16 bytes, pages of 4 KiB, round robin, the NVM command set.
 const CC_USUAL: u32 = 0x0046_0000;
 const CC_ENABLE: u32 = 1;
-const CSTS_READY: u32 = 1;
+pub(super) const CSTS_READY: u32 = 1;
 
 /// Feature identifier of Number of Queues.
 const NUMBER_OF_QUEUES: u8 = 7;
@@ -51,15 +52,17 @@ impl Controller {
 
     /// Initialises a PCIe controller (NVMe base specification, "Controller Initialization"): it is disabled, gets
     /// its admin queue, is enabled with 4 KiB pages and round robin arbitration, and is asked for I/O queues.
-    /// I/O queue pairs from before are gone afterwards. Over fabrics nothing is left to do.
+    /// I/O queue pairs from before are gone afterwards. Over fabrics nothing is left to do, nor in a process that
+    /// shares its [owner's](crate::Env::owner).
     ///
     /// # Errors
     /// [`Error::Timeout`] when CSTS.RDY does not follow CC.EN within CAP.TO, and those of
     /// [`execute`](Self::execute).
     pub fn initialise(&self) -> Result<()> {
-        if self.inner.socket().is_some() {
+        if self.inner.socket().is_some() || self.inner.owner().is_some() {
             return Ok(());
         }
+        let _closed = self.inner.close_to_others()?;
         let _guard = self.inner.free_queues()?;
         self.write_register(CC, 0)?;
         self.wait_ready(false)?;
@@ -98,6 +101,8 @@ impl Controller {
     /// [`Error::Unsupported`] over fabrics, [`Error::Dead`].
     pub fn enable_admin_queue(&self) -> Result<()> {
         self.only_pcie("its admin queue is there from the connection on")?;
+        self.only_owner("setting up its admin queue")?;
+        let _closed = self.inner.close_to_others()?;
         let link = self.inner.admin().lock().map_err(|e| self.inner.explain(e))?;
         let _scope = Scope::new(Some(self.inner.admin().log()), None);
         // SAFETY: the controller is open while its lane is locked.
@@ -119,6 +124,7 @@ impl Controller {
     /// [`Error::Unsupported`] over fabrics, [`Error::Dead`].
     pub fn set_io_queues(&self, granted: u32) -> Result<()> {
         self.only_pcie("its I/O queues were negotiated when it was connected")?;
+        self.only_owner("setting the number of I/O queues")?;
         let least = (granted as u16).min((granted >> 16) as u16);
         let count = least.saturating_add(1).min(MOST_IO_QUEUES);
         let link = self.inner.admin().lock().map_err(|e| self.inner.explain(e))?;
@@ -149,6 +155,7 @@ impl Controller {
     /// [`Error::Dead`] after [`close`](Self::close), [`Error::Unsupported`] over fabrics.
     pub fn reattach(&self) -> Result<()> {
         let function = self.only_pcie("reset() connects it anew")?;
+        self.only_owner("a reset")?;
         let inner = &self.inner;
         if inner.is_closed() {
             return Err(inner.dead("closed"));
@@ -168,8 +175,9 @@ impl Controller {
     /// deleted, and workers end.
     ///
     /// # Errors
-    /// [`Error::Busy`] when a worker or another thread does not let go.
+    /// [`Error::Busy`] when a worker, another thread or process does not let go.
     pub fn detach(&self) -> Result<()> {
+        self.only_owner("detaching")?;
         self.inner.disconnect().map(drop)
     }
 
@@ -207,7 +215,8 @@ fn attach(
     options: ConnectOptions,
 ) -> Result<Controller> {
     let log = Arc::new(CmdLog::new(0));
-    let parts = Parts::default();
+    let sharing = Sharing::of(&env, function)?;
+    let parts = Parts { tables: Arc::new(sharing.tables(function)), ..Parts::default() };
     let link = establish(&env, function, &options, &log, &parts)?;
     let facts = Facts {
         socket: None,
@@ -218,11 +227,13 @@ fn attach(
         identify: IdentifyController::from_bytes(&[0; 4096]),
     };
     let admin = Lane::new(0, log, link, Weak::new());
-    let Parts { tables, command_timeout } = parts;
-    let inner = Inner::new(env, address.clone(), options, facts, admin, tables, command_timeout);
+    let inner = Inner::new(env, address.clone(), options, facts, admin, parts, sharing);
     let controller = Controller { inner: Arc::new(inner) };
     controller.read_registers()?;
-    controller.inner.set_interrupts(Interrupts::set_up(&controller, function)?);
+    match controller.inner.owner() {
+        Some(owner) => controller.join(owner)?,
+        None => controller.inner.set_interrupts(Interrupts::set_up(&controller, function)?),
+    }
     controller.inner.list();
     Ok(controller)
 }

@@ -4,6 +4,8 @@ use std::ffi::{CStr, CString, c_char};
 use std::fs;
 use std::thread;
 
+use crate::sharing::leftovers;
+use crate::sharing::process::Part;
 use crate::{cpu, signals};
 
 /// An address range that AddressSanitizer and the usual places of shared libraries leave free.
@@ -14,8 +16,8 @@ const BASE_ADDRESS: &str = "--base-virtaddr=0x200000000000";
 /// DPDK pins the thread that starts it to a core and its own threads inherit the signal mask, so it
 /// starts on a thread made for that, with all signals blocked: the program's threads keep their affinity
 /// and its signal handlers run where they always did.
-pub(super) fn start(hugepages: bool, megabytes: u32, pci: bool) -> Result<(), String> {
-    let arguments = arguments(hugepages, megabytes, pci)?;
+pub(super) fn start(hugepages: bool, megabytes: u32, pci: bool, part: Part) -> Result<(), String> {
+    let arguments = arguments(hugepages, megabytes, pci, part)?;
     let starter = thread::Builder::new().name("dpdk-start".to_owned()).spawn(move || {
         signals::block();
         run(&arguments, !hugepages)
@@ -26,13 +28,11 @@ pub(super) fn start(hugepages: bool, megabytes: u32, pci: bool) -> Result<(), St
         .unwrap_or_else(|_| Err("starting DPDK panicked".to_owned()))
 }
 
-fn arguments(hugepages: bool, megabytes: u32, pci: bool) -> Result<Vec<CString>, String> {
+fn arguments(hugepages: bool, megabytes: u32, pci: bool, part: Part) -> Result<Vec<CString>, String> {
     let mut list = vec![
         "nvme-spdk".to_owned(),
         // DPDK wants a core to call its main one; any will do, whatever its number (DPDK's own end at 127).
         format!("--lcores=0@{}", cpu::first_allowed()),
-        // No files in /run and /dev/hugepages: nothing can be left behind.
-        "--no-shconf".to_owned(),
         "--no-telemetry".to_owned(),
         format!("--iova-mode={}", if pci && !has_iommu() { "pa" } else { "va" }),
         BASE_ADDRESS.to_owned(),
@@ -41,12 +41,20 @@ fn arguments(hugepages: bool, megabytes: u32, pci: bool) -> Result<Vec<CString>,
     if !pci {
         list.push("--no-pci".to_owned());
     }
-    if hugepages {
-        list.push("--in-memory".to_owned());
-        // Memory goes back to the system in the pieces it came in.
-        list.push("--match-allocations".to_owned());
-    } else {
-        list.extend(["--no-huge".to_owned(), "-m".to_owned(), megabytes.to_string()]);
+    let prefix = |owner| format!("--file-prefix={}", leftovers::prefix(owner));
+    // Memory goes back to the system in the pieces it came in.
+    let in_pieces = "--match-allocations".to_owned();
+    match part {
+        // No files in /run and /dev/hugepages: nothing can be left behind.
+        Part::Alone => list.push("--no-shconf".to_owned()),
+        Part::Owner => list.extend([prefix(std::process::id()), "--proc-type=primary".to_owned()]),
+        Part::Member(owner) => list.extend([prefix(owner), "--proc-type=secondary".to_owned()]),
+    }
+    match part {
+        Part::Alone if hugepages => list.extend(["--in-memory".to_owned(), in_pieces]),
+        Part::Alone => list.extend(["--no-huge".to_owned(), "-m".to_owned(), megabytes.to_string()]),
+        Part::Owner => list.push(in_pieces),
+        Part::Member(_) => {}
     }
     list.into_iter().map(|text| CString::new(text).map_err(|e| e.to_string())).collect()
 }

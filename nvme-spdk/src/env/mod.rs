@@ -23,6 +23,8 @@ use parking_lot::Mutex;
 pub use memory::Hugepages;
 
 use crate::error::{Error, Result};
+use crate::sharing::leftovers;
+use crate::sharing::process::{self, Part};
 use crate::{clock, fork, log, observer};
 
 /// Where DMA memory comes from.
@@ -65,6 +67,7 @@ impl EnvOptions {
 pub struct Env {
     hugepages: bool,
     pci: bool,
+    part: Part,
 }
 
 enum State {
@@ -133,6 +136,24 @@ impl Env {
     /// Whether PCIe controllers can be used: as root, with hugepages.
     pub fn pci(&self) -> bool {
         self.pci
+    }
+
+    /// The process whose environment this is, when that is another one.
+    ///
+    /// A process that is spawned by one with PCIe controllers shares its environment, and can connect to the
+    /// controllers that are open there, while those are in use. What it does there is as if the owner did it: I/O
+    /// queue pairs come from the same set, checksums and locks of blocks are the same. Resetting, reattaching
+    /// and detaching are the owner's; members leave when it does that. Only with the vendored SPDK, as root, and
+    /// with hugetlbfs mounted; NVME_SHARING=0 in its environment has a process start one of its own.
+    pub fn owner(&self) -> Option<u32> {
+        match self.part {
+            Part::Member(owner) => Some(owner),
+            Part::Alone | Part::Owner => None,
+        }
+    }
+
+    pub(crate) fn part(&self) -> Part {
+        self.part
     }
 
     fn describe(&self) -> &'static str {
@@ -207,16 +228,48 @@ fn try_start(options: &EnvOptions) -> std::result::Result<Env, Failure> {
         },
     };
     let pci = hugepages && root;
+    let part = if pci && observer::available() { process::part() } else { Part::Alone };
     log::init();
-    eal::start(hugepages, megabytes, pci).map_err(|said| Failure {
+    leftovers::sweep();
+    eal::start(hugepages, megabytes, pci, part).map_err(|said| Failure {
         why: said,
-        remedy: "free memory or hugepages and start the program again".to_owned(),
+        remedy: match part {
+            Part::Member(owner) => format!(
+                "this process shares the environment of its ancestor {owner}: end it and start both again, or set \
+                 NVME_SHARING=0 for an environment of its own"
+            ),
+            _ => "free memory or hugepages and start the program again".to_owned(),
+        },
         retry: false,
     })?;
     // SAFETY: the environment runs, so SPDK has measured the counter.
     clock::init(unsafe { spdk_sys::spdk_get_ticks_hz() });
     observer::install();
-    Ok(Env { hugepages, pci })
+    share(part)?;
+    Ok(Env { hugepages, pci, part })
+}
+
+/// Lets others join, or joins.
+fn share(part: Part) -> std::result::Result<(), Failure> {
+    if part == Part::Alone {
+        return Ok(());
+    }
+    if part == Part::Owner {
+        leftovers::remove_at_exit();
+    }
+    // SAFETY: the environment runs.
+    let rc = unsafe { spdk_sys::shim_share_driver() };
+    let failure = |why, remedy: &str| Failure { why, remedy: remedy.to_owned(), retry: false };
+    match part {
+        _ if rc != 0 => Err(failure(format!("SPDK's driver returned {rc}"), "start the program again")),
+        Part::Member(owner) => {
+            process::join(owner).map_err(|e| failure(e.to_string(), "start the program again"))
+        }
+        _ => {
+            process::announce();
+            Ok(())
+        }
+    }
 }
 
 fn ordinary_megabytes() -> u32 {

@@ -16,17 +16,27 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use crate::transport::PciAddress;
+
 pub use checksum::Mismatch;
 pub(crate) use guard::{Claim, Guard};
-pub(crate) use stamp::{skip_tokens, stamp};
+pub(crate) use stamp::{share_tokens, skip_tokens, stamp};
 pub(crate) use table::Table;
 
 /// The tables of one controller, by namespace.
 #[derive(Default)]
 pub(crate) struct Tables {
+    shared: Option<Shared>,
     /// Changes with every change of the list: queues keep copies of it.
     version: AtomicU32,
     list: Mutex<Vec<Entry>>,
+}
+
+/// How the processes that share a controller find its tables.
+struct Shared {
+    controller: PciAddress,
+    /// Whose they are; `None` for this process's.
+    owner: Option<u32>,
 }
 
 struct Entry {
@@ -42,6 +52,11 @@ pub(crate) struct Attachment {
 }
 
 impl Tables {
+    /// The tables of a controller that processes share: those of its owner, which `None` says this process is.
+    pub(crate) fn shared(controller: PciAddress, owner: Option<u32>) -> Self {
+        Tables { shared: Some(Shared { controller, owner }), ..Tables::default() }
+    }
+
     /// The table of a namespace; a new one unless somebody holds it already.
     pub(crate) fn attach(
         self: &Arc<Self>,
@@ -54,7 +69,11 @@ impl Tables {
         if let Some(held) = held {
             return Ok(held);
         }
-        let table = Arc::new(Table::new(blocks, lba_size)?);
+        let table = match &self.shared {
+            None => Table::new(blocks, lba_size)?,
+            Some(shared) => shared.table(nsid, blocks, lba_size)?,
+        };
+        let table = Arc::new(table);
         let attachment = Arc::new(Attachment { tables: Arc::clone(self), table: Arc::clone(&table) });
         list.retain(|entry| entry.nsid != nsid);
         list.push(Entry { nsid, table, attachment: Arc::downgrade(&attachment) });
@@ -69,12 +88,30 @@ impl Tables {
         }
     }
 
+    /// Gives back the locks of processes that died with some; no command is in flight.
+    pub(crate) fn unlock_all(&self) {
+        for entry in &*self.list.lock() {
+            entry.table.unlock_all();
+        }
+    }
+
     fn changed(&self) {
         self.version.fetch_add(1, Ordering::Release);
     }
 
     fn version(&self) -> u32 {
         self.version.load(Ordering::Acquire)
+    }
+}
+
+impl Shared {
+    fn table(&self, nsid: u32, blocks: u64, lba_size: u32) -> io::Result<Table> {
+        let name = format!("table:{}:{nsid}", self.controller);
+        match self.owner {
+            None => Table::shared(&name, blocks, lba_size),
+            // Where the owner knows nothing of the namespace there is nothing to share.
+            Some(owner) => Table::find(owner, &name).map_or_else(|| Table::new(blocks, lba_size), Ok),
+        }
     }
 }
 

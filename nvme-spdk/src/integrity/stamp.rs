@@ -1,14 +1,26 @@
 //! What makes every block that is written one of its kind: its address, and a number never used before.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// The next token. One counter for the whole process.
-static NEXT: AtomicU64 = AtomicU64::new(1);
+/// The next token, where only this process counts.
+static OWN: AtomicU64 = AtomicU64::new(1);
+
+/// The counter for the whole process: its own, or one that it shares with others.
+static NEXT: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::addr_of!(OWN).cast_mut());
 
 /// Takes the tokens of so many blocks; returns the first.
 #[inline]
 pub(crate) fn skip_tokens(blocks: u32) -> u64 {
-    NEXT.fetch_add(u64::from(blocks), Ordering::Relaxed)
+    // SAFETY: it points to a counter that is there for ever, and is only ever shared.
+    let next = unsafe { &*NEXT.load(Ordering::Relaxed) };
+    next.fetch_add(u64::from(blocks), Ordering::Relaxed)
+}
+
+/// From now on this process counts there, from where it is or was.
+pub(crate) fn share_tokens(counter: &'static AtomicU64) {
+    counter.fetch_max(OWN.load(Ordering::Relaxed), Ordering::Relaxed);
+    NEXT.store(ptr::from_ref(counter).cast_mut(), Ordering::Relaxed);
 }
 
 const WORD: usize = size_of::<u64>();

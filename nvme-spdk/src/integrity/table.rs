@@ -1,13 +1,15 @@
 //! What every block of a namespace should hold: one word per block, in memory that is taken when it is used.
 //!
 //! The word has the checksum of the block in its low 31 bits and a lock in the highest. A 16 TB namespace
-//! has a table of 128 GiB of address space, of which only the pages exist that were used.
+//! has a table of 128 GiB of address space, of which only the pages exist that were used. Processes that share a
+//! controller share the memory of its tables.
 
 use std::io;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::checksum::{self, LANES, Mismatch};
+use crate::sharing::memory::SharedMemory;
 
 /// The lock bit: a command that touches the block is with the controller.
 const LOCKED: u32 = 1 << 31;
@@ -18,11 +20,29 @@ pub(super) const UNCORRECTABLE: u32 = 0x7fff_ffff;
 
 /// The table of one namespace.
 pub(crate) struct Table {
+    memory: Memory,
+    head: NonNull<Head>,
     words: NonNull<AtomicU32>,
     blocks: u64,
+}
+
+/// What stands before the words, on pages of its own.
+#[repr(C)]
+struct Head {
+    blocks: AtomicU64,
     /// Changes when the namespace is formatted.
-    lba_size: AtomicUsize,
+    lba_size: AtomicU32,
     enabled: AtomicBool,
+}
+
+const PAGE: usize = 4096;
+const HEAD_PAGES: usize = PAGE;
+
+/// What keeps the mapping.
+enum Memory {
+    /// Of this process alone: the address and length of the mapping.
+    Private(NonNull<u8>, usize),
+    Shared(SharedMemory),
 }
 
 // SAFETY: the memory is not tied to a thread and is accessed through atomics only.
@@ -33,55 +53,90 @@ unsafe impl Sync for Table {}
 impl Table {
     /// A table of `blocks` blocks whose data has `lba_size` bytes; takes milliseconds and no memory.
     pub(crate) fn new(blocks: u64, lba_size: u32) -> io::Result<Self> {
-        let bytes = usize::try_from(blocks)
-            .ok()
-            .and_then(|blocks| blocks.checked_mul(size_of::<AtomicU32>()))
-            .filter(|bytes| *bytes > 0)
-            .ok_or(io::ErrorKind::InvalidInput)?;
-        // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
-        let memory = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        if memory == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
+        let memory = Memory::private(bytes_for(blocks)?)?;
+        Ok(Self::begin(memory, blocks, lba_size))
+    }
+
+    /// As [`new`](Self::new), where other processes [find](Self::find) it.
+    pub(crate) fn shared(name: &str, blocks: u64, lba_size: u32) -> io::Result<Self> {
+        let memory = Memory::Shared(SharedMemory::create(name, bytes_for(blocks)?)?);
+        Ok(Self::begin(memory, blocks, lba_size))
+    }
+
+    /// The table of another process, if it has one of that name.
+    pub(crate) fn find(pid: u32, name: &str) -> Option<Self> {
+        let memory = SharedMemory::find(pid, name).filter(|memory| memory.len() > HEAD_PAGES)?;
+        let mut table = Self::over(Memory::Shared(memory), 0);
+        let blocks = table.head().blocks.load(Ordering::Acquire);
+        // What the other process is about to set up is not there yet.
+        if blocks == 0 || bytes_for(blocks).ok()? > table.memory.len() {
+            return None;
         }
-        let words = NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Table {
-            words,
-            blocks,
-            lba_size: AtomicUsize::new(lba_size as usize),
-            enabled: AtomicBool::new(false),
-        })
+        table.blocks = blocks;
+        Some(table)
+    }
+
+    fn begin(memory: Memory, blocks: u64, lba_size: u32) -> Self {
+        let table = Self::over(memory, blocks);
+        table.head().lba_size.store(lba_size, Ordering::Relaxed);
+        table.head().blocks.store(blocks, Ordering::Release);
+        table
+    }
+
+    fn over(memory: Memory, blocks: u64) -> Self {
+        let start = memory.start();
+        // SAFETY: the head has pages of its own before the words.
+        let words = unsafe { start.add(HEAD_PAGES) }.cast();
+        Table { memory, head: start.cast(), words, blocks }
+    }
+
+    fn head(&self) -> &Head {
+        // SAFETY: the mapping begins with it, at a page, and zeros are a valid one.
+        unsafe { self.head.as_ref() }
+    }
+
+    #[inline]
+    fn lba_size(&self) -> usize {
+        self.head().lba_size.load(Ordering::Relaxed) as usize
     }
 
     /// The namespace was formatted: nothing that was there can be expected any more.
     pub(crate) fn formatted(&self, lba_size: u32) {
-        self.lba_size.store(lba_size as usize, Ordering::Relaxed);
+        self.head().lba_size.store(lba_size, Ordering::Relaxed);
         self.clear();
     }
 
     /// Whether reads are verified.
     #[inline]
     pub(crate) fn is_enabled(&self) -> bool {
-        self.enabled.load(Ordering::Relaxed)
+        self.head().enabled.load(Ordering::Relaxed)
     }
 
     pub(crate) fn enable(&self, on: bool) {
-        self.enabled.store(on, Ordering::Relaxed);
+        self.head().enabled.store(on, Ordering::Relaxed);
     }
 
     /// Forgets everything, locks included.
     pub(crate) fn clear(&self) {
-        // SAFETY: the mapping is ours and anonymous; its pages read as zero afterwards, which is UNKNOWN.
-        let rc = unsafe { libc::madvise(self.words.as_ptr().cast(), self.bytes(), libc::MADV_DONTNEED) };
+        let advice = match self.memory {
+            Memory::Private(..) => libc::MADV_DONTNEED,
+            Memory::Shared(_) => libc::MADV_REMOVE,
+        };
+        let len = self.memory.len() - HEAD_PAGES;
+        // SAFETY: the mapping is ours; its pages read as zero afterwards, which is UNKNOWN.
+        let rc = unsafe { libc::madvise(self.words.as_ptr().cast(), len, advice) };
         debug_assert_eq!(rc, 0, "{}", io::Error::last_os_error());
+    }
+
+    /// Gives back all locks, where a process may have died with some: nobody's commands are in flight.
+    pub(crate) fn unlock_all(&self) {
+        let Memory::Shared(memory) = &self.memory else { return };
+        let words_per_page = (PAGE / size_of::<AtomicU32>()) as u64;
+        let mut at = HEAD_PAGES;
+        while let Some(page) = memory.next_page(at) {
+            self.unlock(((page - HEAD_PAGES) / size_of::<AtomicU32>()) as u64, words_per_page);
+            at = page + PAGE;
+        }
     }
 
     /// The words of those blocks of a range that it covers.
@@ -119,7 +174,7 @@ impl Table {
     /// `data` points to `len` bytes that nobody but a device writes to meanwhile.
     #[inline]
     pub(super) unsafe fn written(&self, lba: u64, count: u64, data: *const u8, len: usize) {
-        let size = self.lba_size.load(Ordering::Relaxed);
+        let size = self.lba_size();
         for (group, words) in self.words(lba, count).chunks(LANES).enumerate() {
             // SAFETY: as the caller promises.
             let blocks = unsafe { blocks(data, len, size, group * LANES, words.len()) };
@@ -164,7 +219,7 @@ impl Table {
         len: usize,
     ) -> Result<u64, Mismatch> {
         let mut compared = 0;
-        let size = self.lba_size.load(Ordering::Relaxed);
+        let size = self.lba_size();
         let word_of = |lba| self.words(lba, 1).first().map(|word| word.load(Ordering::Acquire) & !LOCKED);
         for (group, words) in self.words(lba, count).chunks(LANES).enumerate() {
             let expected = |at: usize| words.get(at).map_or(UNKNOWN, |w| w.load(Ordering::Acquire) & !LOCKED);
@@ -184,9 +239,59 @@ impl Table {
         }
         Ok(compared)
     }
+}
 
-    fn bytes(&self) -> usize {
-        self.blocks as usize * size_of::<AtomicU32>()
+/// Bytes of a table: whole pages.
+fn bytes_for(blocks: u64) -> io::Result<usize> {
+    usize::try_from(blocks)
+        .ok()
+        .and_then(|blocks| blocks.checked_mul(size_of::<AtomicU32>()))
+        .and_then(|bytes| bytes.checked_next_multiple_of(PAGE))
+        .filter(|bytes| *bytes > 0)
+        .and_then(|bytes| bytes.checked_add(HEAD_PAGES))
+        .ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+impl Memory {
+    fn private(len: usize) -> io::Result<Self> {
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+        let memory = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Memory::Private(NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?, len))
+    }
+
+    fn start(&self) -> NonNull<u8> {
+        match self {
+            Memory::Private(start, _) => *start,
+            Memory::Shared(memory) => memory.start(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Memory::Private(_, len) => *len,
+            Memory::Shared(memory) => memory.len(),
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Memory::Private(start, len) = self {
+            // SAFETY: mapped in `private` with this length, unmapped once.
+            unsafe { libc::munmap(start.as_ptr().cast(), *len) };
+        }
     }
 }
 
@@ -233,12 +338,5 @@ fn sums(blocks: [Option<&[u8]>; LANES]) -> [u32; LANES] {
 fn unlock(words: &[AtomicU32]) {
     for word in words {
         word.fetch_and(!LOCKED, Ordering::Release);
-    }
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        // SAFETY: mapped in `new` with this length, unmapped once.
-        unsafe { libc::munmap(self.words.as_ptr().cast(), self.bytes()) };
     }
 }

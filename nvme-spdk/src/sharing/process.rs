@@ -1,0 +1,159 @@
+//! What part a process has, and what all processes of an environment count together.
+
+use std::fs;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::leftovers;
+use super::memory::SharedMemory;
+use crate::error::{Error, Result};
+use crate::integrity;
+use crate::pci::{Bus, NVME_CLASS, USERSPACE_DRIVERS};
+
+/// The part of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Its environment is its own: nothing is shared.
+    Alone,
+    /// Children that it spawns may share its controllers.
+    Owner,
+    /// It shares the controllers of the process with this identifier.
+    Member(u32),
+}
+
+/// Under this name an owner shows that its environment runs.
+const NAME: &str = "process";
+
+/// What the processes of an environment share, whatever the controller.
+#[repr(C)]
+struct Common {
+    /// Tells programs of another build apart: they would not agree on what is where.
+    build: AtomicU64,
+    /// The next token of a written block.
+    tokens: AtomicU64,
+}
+
+/// As long as the process lives.
+static COMMON: OnceLock<SharedMemory> = OnceLock::new();
+
+/// What this process is going to be: a member if one of its ancestors is an owner; an owner if there is
+/// something to share, and hugetlbfs, because shared hugepages are files.
+pub(crate) fn part() -> Part {
+    if std::env::var_os("NVME_SHARING").is_some_and(|value| value == "0") {
+        return Part::Alone;
+    }
+    if let Some(owner) = ancestors().find(|pid| SharedMemory::exists(*pid, NAME)) {
+        return Part::Member(owner);
+    }
+    if !leftovers::mounts().is_empty() && has_controllers() { Part::Owner } else { Part::Alone }
+}
+
+/// Tells children that there is an environment now.
+pub(crate) fn announce() {
+    let common = SharedMemory::create(NAME, size_of::<Common>());
+    match common {
+        Ok(memory) => {
+            // SAFETY: the mapping is that large, aligned to a page, and zeros are valid atomics.
+            let common = unsafe { &*memory.start().as_ptr().cast::<Common>() };
+            common.build.store(build(), Ordering::Relaxed);
+            share_tokens(common, memory);
+        }
+        Err(why) => tracing::warn!("child processes cannot share controllers of this one: {why}"),
+    }
+}
+
+/// Joins what the owner has announced.
+///
+/// # Errors
+/// [`Error::Unsupported`] if it is of another build, or gone.
+pub(crate) fn join(owner: u32) -> Result<()> {
+    let memory = SharedMemory::find(owner, NAME).filter(|memory| memory.len() >= size_of::<Common>());
+    let memory = memory
+        .ok_or_else(|| Error::Unsupported(format!("process {owner}, whose child this is, has ended")))?;
+    // SAFETY: as in `announce`.
+    let common = unsafe { &*memory.start().as_ptr().cast::<Common>() };
+    if common.build.load(Ordering::Relaxed) != build() {
+        return Err(Error::Unsupported(format!(
+            "process {owner}, whose child this is, runs another build of nvme-spdk, whose controllers cannot be \
+             shared: use the same one, or set NVME_SHARING=0 for an environment of its own"
+        )));
+    }
+    share_tokens(common, memory);
+    Ok(())
+}
+
+fn share_tokens(common: &Common, memory: SharedMemory) {
+    let tokens: *const AtomicU64 = &common.tokens;
+    if COMMON.set(memory).is_ok() {
+        // SAFETY: the memory stays mapped for as long as the process lives.
+        integrity::share_tokens(unsafe { &*tokens });
+    }
+}
+
+/// A number that other builds do not have.
+fn build() -> u64 {
+    let text = concat!(env!("CARGO_PKG_VERSION"), " layout 1");
+    // FNV-1a.
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The parent, its parent, and so on.
+fn ancestors() -> impl Iterator<Item = u32> {
+    std::iter::successors(parent(std::process::id()), |pid| parent(*pid))
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name of the program, in brackets, may have anything in it.
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(1)?.parse().ok().filter(|pid| *pid > 1)
+}
+
+/// Whether a process is there and has not ended.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let state = text.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().next());
+    !matches!(state, None | Some("Z" | "X"))
+}
+
+/// Whether there is an NVMe controller that a userspace driver may have.
+fn has_controllers() -> bool {
+    let bus = Bus::system();
+    let mut functions =
+        bus.functions().unwrap_or_default().into_iter().filter_map(|at| bus.function(at).ok());
+    functions.any(|function| {
+        function.class().is_ok_and(|class| class == NVME_CLASS)
+            && function.driver().is_some_and(|driver| USERSPACE_DRIVERS.contains(&driver.as_str()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_and_its_ancestors() {
+        let own = std::process::id();
+        assert!(is_alive(own));
+        assert!(!is_alive(u32::MAX));
+        // SAFETY: no precondition.
+        let parent_of_this = unsafe { libc::getppid() };
+        assert_eq!(parent(own).unwrap_or(1), u32::try_from(parent_of_this).unwrap());
+        assert!(ancestors().all(|pid| pid > 1));
+    }
+
+    #[test]
+    fn one_that_has_ended_is_not_alive_while_nobody_has_waited_for_it() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        for _ in 0..500 {
+            if !is_alive(child.id()) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert!(!is_alive(child.id()));
+        child.wait().unwrap();
+    }
+}
