@@ -47,7 +47,8 @@ pub struct Qpair {
     controller: Arc<Inner>,
     lane: Arc<IoLane>,
     depth: u16,
-    vector: Option<Vector>,
+    /// Or why it has none.
+    vector: std::result::Result<Vector, String>,
 }
 
 /// What an I/O queue pair is to be like.
@@ -312,17 +313,9 @@ impl Qpair {
     }
 
     fn vector(&self) -> Result<&Vector> {
-        self.vector.as_ref().ok_or_else(|| {
-            Error::Unsupported(match self.controller.is_pcie() {
-                false => "interrupts belong to PCIe; this queue is connected over TCP".to_owned(),
-                true => format!(
-                    "queue pair {} has no interrupt: it was created without one, or {} has no MSI-X table in BAR0, or \
-                     an IOMMU keeps messages from memory",
-                    self.qid(),
-                    self.controller.address()
-                ),
-            })
-        })
+        self.vector
+            .as_ref()
+            .map_err(|why| Error::Unsupported(format!("queue pair {} has no interrupt: {why}", self.qid())))
     }
 
     /// Deletes it. Outstanding commands are aborted, their completions are not delivered. Deleting again, or
@@ -361,9 +354,9 @@ fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) 
     let (handle, qid) = allocate(controller, options, deadline)?;
 
     let vector = controller.interrupts().and_then(|all| match options.interrupt {
-        Interrupt::Off => None,
-        Interrupt::Vector(number) => Some(all.vector(number)),
-        Interrupt::Own => Some(all.vector(qid)),
+        Interrupt::Off => Err("it was created without one".to_owned()),
+        Interrupt::Vector(number) => Ok(all.vector(number)),
+        Interrupt::Own => Ok(all.vector(qid)),
     });
     // IEN and IV, as in dword 11 of Create I/O Completion Queue.
     let interrupt = vector.as_ref().map_or(0, |vector| u32::from(vector.number()) << 16 | 1 << 1);

@@ -8,7 +8,7 @@ use crate::wait;
 /// Drivers that leave a function to a process, the best first.
 pub const USERSPACE_DRIVERS: [&str; 3] = ["vfio-pci", "uio_pci_generic", "igb_uio"];
 
-const VFIO: &str = "vfio-pci";
+pub(super) const VFIO: &str = "vfio-pci";
 
 /// What gives a function to a userspace driver, together with all else that is needed.
 pub(super) fn setup_command(function: PciAddress) -> String {
