@@ -53,17 +53,23 @@ fn a_function_that_is_not_there_is_an_error_with_advice() {
     assert!(error.contains("no such PCI function") && error.contains("lspci -D -d ::0108"), "{error}");
 }
 
-/// A test of the lab: its first NVMe controller, bound to uio_pci_generic before and after.
+/// The driver that the lab has bound its controllers to.
+fn lab_driver() -> &'static str {
+    let settings = fs::read_to_string("/run/lab/settings").unwrap();
+    if settings.contains("DRIVER=vfio-pci\n") { "vfio-pci" } else { "uio_pci_generic" }
+}
+
+/// A test of the lab: its first NVMe controller, bound to the lab's driver before and after.
 fn in_lab(test: impl FnOnce(&Function)) {
     assert!(Path::new("/run/lab").exists(), "this test resets and removes controllers: only the lab's");
     let bus = Bus::system();
     let is_nvme = |address: &PciAddress| bus.function(*address).unwrap().class().unwrap() == NVME_CLASS;
     let address = bus.functions().unwrap().into_iter().find(is_nvme).unwrap();
     let function = bus.function(address).unwrap();
-    function.bind("uio_pci_generic").unwrap();
+    function.bind(lab_driver()).unwrap();
     test(&function);
-    assert_eq!(function.driver().as_deref(), Some("uio_pci_generic"));
-    assert_eq!(function.userspace_driver().unwrap(), "uio_pci_generic");
+    assert_eq!(function.driver().as_deref(), Some(lab_driver()));
+    assert_eq!(function.userspace_driver().unwrap(), lab_driver());
     // It answers, and its memory is there.
     assert_eq!(function.read(9, 3).unwrap(), [2, 8, 1]);
     assert_ne!(function.register(0x10, 4).unwrap() & !0xf, 0);
@@ -171,7 +177,7 @@ fn drivers_and_their_users() {
             return;
         }
         let before = ssd.bind("nvme").unwrap();
-        assert_eq!(before.as_deref(), Some("uio_pci_generic"));
+        assert_eq!(before.as_deref(), Some(lab_driver()));
         let error = ssd.userspace_driver().unwrap_err().to_string();
         assert!(error.contains("kernel's driver nvme"), "{error}");
         let disk = disk_of(ssd);
@@ -179,8 +185,7 @@ fn drivers_and_their_users() {
         let claim =
             OpenOptions::new().read(true).custom_flags(libc::O_EXCL).open(format!("/dev/{disk}")).unwrap();
         assert_eq!(ssd.in_use().unwrap(), [Usage::Claimed { device: disk }]);
-        for refused in
-            [ssd.bind("uio_pci_generic").map(drop), ssd.flr(), ssd.hot_reset(), ssd.unbind().map(drop)]
+        for refused in [ssd.bind(lab_driver()).map(drop), ssd.flr(), ssd.hot_reset(), ssd.unbind().map(drop)]
         {
             let error = refused.unwrap_err();
             assert!(matches!(error, Error::InUse { .. }) && error.to_string().contains("claimed"), "{error}");
