@@ -136,8 +136,11 @@ fn hot_resets_in_a_row() {
     in_lab(|ssd| {
         for _ in 0..5 {
             ssd.write_byte(SCRATCH, 0x55).unwrap();
-            ssd.reenumerate().unwrap();
-            assert_eq!(ssd.read_byte(SCRATCH).unwrap(), 0x55);
+            // vfio-pci puts what it is bound to into D3hot, and a function may forget everything there.
+            if lab_driver() != "vfio-pci" {
+                ssd.reenumerate().unwrap();
+                assert_eq!(ssd.read_byte(SCRATCH).unwrap(), 0x55);
+            }
             let start = Instant::now();
             ssd.hot_reset().unwrap();
             // What was written is gone: that was a reset, and what was before was none.
