@@ -21,6 +21,7 @@ FAILED ?=
 PAIRS ?= 15
 SECONDS ?= 1
 TIMEOUT ?= 1800
+VFIO ?=
 
 .PHONY: help
 help: ## list the verbs
@@ -83,8 +84,8 @@ lab: module ## run CMD="…" in a guest with emulated NVMe controllers (TIMEOUT=
 	@python3 -B scripts/lab --timeout $(TIMEOUT) "$$CMD"
 
 .PHONY: test-pcie
-test-pcie: module ## run the PCIe tests in the lab (TESTS=tests/pcie)
-	@python3 -B scripts/lab --timeout $(TIMEOUT) "$(python) -B -m pytest $(or $(TESTS),tests/pcie)"
+test-pcie: module ## run the PCIe tests in the lab, or Python's with TESTS=… (VFIO=1)
+	@scripts/test-pcie --timeout $(TIMEOUT) $(if $(VFIO),--vfio) $(TESTS)
 
 .PHONY: conformance
 conformance: module ## run pynvme's own tests, writes docs/conformance.md (TESTS=… JOBS=1 FAILED=1)

@@ -124,7 +124,7 @@ fn closing_makes_every_handle_say_so() {
     dead(qpair.next_completion().map(drop));
     dead(namespace.read(&qpair, &buffer, 0, 1).map(drop));
     dead(IoWorker::start(&namespace, &Workload::new()).map(drop));
-    qpair.delete();
+    qpair.delete().expect("it is let go");
 }
 
 #[test]

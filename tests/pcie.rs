@@ -130,3 +130,27 @@ fn registers_end_where_bar0_ends() {
     let error = controller.create_qpair_with(options).unwrap_err();
     assert!(matches!(error, Error::QpairCreate { .. }), "{error}");
 }
+
+#[test]
+#[ignore = "needs the lab: make test-pcie"]
+fn a_queue_pair_the_device_refuses_to_delete() {
+    const DELETE_SQ: u8 = 0x00;
+    const DELETE_CQ: u8 = 0x04;
+    let controller = connect();
+    for behind in [&[DELETE_SQ][..], &[DELETE_SQ, DELETE_CQ]] {
+        let qpair = controller.create_qpair(8).expect("a queue pair");
+        for &opcode in behind {
+            let deleted = controller.execute(&Command::admin(opcode).cdw10(qpair.qid().into()), None);
+            assert!(deleted.expect("Delete I/O Queue").completion.is_success());
+        }
+        let error = qpair.delete().unwrap_err();
+        assert!(
+            matches!(error, Error::QpairDelete { qid: 1, .. }) && error.to_string().contains("01/01"),
+            "{error}"
+        );
+        assert!(qpair.is_deleted());
+        qpair.delete().expect("nothing is left to do");
+        // Nothing is left of it on the device either.
+        assert_eq!(controller.create_qpair(8).expect("a queue pair").qid(), 1);
+    }
+}

@@ -72,7 +72,7 @@ fn the_life_cycle_of_queues() {
     worker.finish();
     worker.join();
     assert_eq!(console.queues(), [1, 2, 3]);
-    first.delete();
+    first.delete().expect("it is let go");
     assert_eq!(console.queues(), [1, 3]);
     controller.close();
     assert_eq!(console.queues(), [0; 0]);
@@ -206,7 +206,7 @@ fn the_log_of_a_queue() {
     let admin = console.call("get_cmdlog", json!([console.handle(1)]))["result"].to_string();
     assert!(admin.contains("Identify") && admin.contains("Fabrics Command"), "{admin}");
 
-    qpair.delete();
+    qpair.delete().expect("it is let go");
     let gone = json!({"code": -32602, "message": "Invalid parameters"});
     assert_eq!(console.call("get_cmdlog", json!([handle]))["error"], gone);
     controller.create_qpair(8).expect("a queue pair");

@@ -154,6 +154,17 @@ pub enum Error {
         remedy: String,
     },
 
+    /// An I/O queue pair could not be deleted.
+    #[error("cannot delete queue pair {qid}: {why}; {remedy}")]
+    QpairDelete {
+        /// Its identifier.
+        qid: u16,
+        /// What happened.
+        why: String,
+        /// The way out.
+        remedy: &'static str,
+    },
+
     /// The queue pair was deleted, or its connection is gone.
     #[error("queue pair {qid} is {state}; create a new one")]
     QpairDead {

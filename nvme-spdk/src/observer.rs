@@ -12,6 +12,7 @@ use crate::clock::Ticks;
 use crate::cmdlog::CmdLog;
 use crate::command::{Command, Completion, admin_opcode, fabrics_type};
 use crate::queue;
+use crate::status::Status;
 
 thread_local! {
     static LOGS: RefCell<Logs> = const { RefCell::new(Logs { admin: None, io: None }) };
@@ -32,6 +33,12 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// Whether it was to delete a queue, and was answered by the controller.
+    pub(crate) fn is_delete(&self) -> bool {
+        matches!(self.command.opcode, admin_opcode::DELETE_IO_SQ | admin_opcode::DELETE_IO_CQ)
+            && self.completion.status() != Status::ABORTED_SQ_DELETION
+    }
+
     /// Whether it was a Fabrics Connect (NVMe over Fabrics specification, "Connect Command").
     pub(crate) fn is_connect(&self) -> bool {
         self.command.opcode == admin_opcode::FABRICS && self.command.nsid & 0xff == fabrics_type::CONNECT
@@ -52,7 +59,7 @@ impl Scope {
         Scope { outer }
     }
 
-    /// The last command of SPDK's own that failed in this scope.
+    /// The first command of SPDK's own that failed in this scope.
     pub(crate) fn failure(&self) -> Option<Failure> {
         FAILURE.get()
     }
@@ -131,7 +138,7 @@ unsafe extern "C" fn foreign_completed(handle: *mut c_void, completion: *const s
     if let (Some(log), Some(sequence)) = (&foreign.log, foreign.sequence) {
         log.complete(sequence, &completion, Ticks::now().since(foreign.started));
     }
-    if !completion.is_success() {
+    if !completion.is_success() && FAILURE.get().is_none() {
         FAILURE.set(Some(Failure { command: foreign.command, completion }));
     }
 }

@@ -16,7 +16,7 @@ use crate::lane::{Handle, Kind, Lane, Link};
 use crate::observer::{self, Scope};
 use crate::queue::{self, Completed, Data, Queue, Token};
 use crate::transport::Address;
-use crate::{log, transport};
+use crate::{log, names, transport};
 
 /// An I/O queue pair: commands go out on it and completions come back.
 ///
@@ -47,7 +47,8 @@ pub struct Qpair {
     controller: Arc<Inner>,
     lane: Arc<IoLane>,
     depth: u16,
-    vector: Option<Vector>,
+    /// Or why it has none.
+    vector: std::result::Result<Vector, String>,
 }
 
 /// What an I/O queue pair is to be like.
@@ -100,6 +101,8 @@ pub(crate) struct IoHandle {
     qpair: NonNull<spdk_sys::spdk_nvme_qpair>,
     /// Where SPDK deletes queues with admin commands, and polls for their completions: the queue they go out on.
     admin: Option<Arc<Lane<AdminHandle>>>,
+    /// Whether the device knows it.
+    created: bool,
 }
 
 // SAFETY: SPDK ties a queue pair to no thread, only to one at a time, which the lane's lock sees to. The
@@ -162,7 +165,7 @@ impl Drop for IoHandle {
         let _scope = self.admin.as_ref().map(|admin| Scope::new(Some(admin.log()), None));
         // SAFETY: allocated once and freed once; the controller is still open, and the queue that callbacks
         // go to is dropped after this.
-        let free = || unsafe { spdk_sys::shim_qpair_free(self.qpair.as_ptr()) };
+        let free = || unsafe { spdk_sys::shim_qpair_free(self.qpair.as_ptr(), self.created) };
         // SPDK reports every command it aborts.
         log::quietly(|| bounded(&Deadline::after(GOODBYE), free));
         drop(admin);
@@ -312,30 +315,40 @@ impl Qpair {
     }
 
     fn vector(&self) -> Result<&Vector> {
-        self.vector.as_ref().ok_or_else(|| {
-            Error::Unsupported(match self.controller.is_pcie() {
-                false => "interrupts belong to PCIe; this queue is connected over TCP".to_owned(),
-                true => format!(
-                    "queue pair {} has no interrupt: it was created without one, or {} has no MSI-X table in BAR0, or \
-                     an IOMMU keeps messages from memory",
-                    self.qid(),
-                    self.controller.address()
-                ),
-            })
-        })
+        self.vector
+            .as_ref()
+            .map_err(|why| Error::Unsupported(format!("queue pair {} has no interrupt: {why}", self.qid())))
     }
 
-    /// Deletes it. Outstanding commands are aborted, their completions are not delivered. Deleting again, or
-    /// after the controller was closed, does nothing.
-    pub fn delete(&self) {
+    /// Deletes it: Delete I/O Submission Queue, Delete I/O Completion Queue. Outstanding commands are aborted, their
+    /// completions are not delivered. Deleting again, or after the controller was closed, does nothing.
+    ///
+    /// # Errors
+    /// [`Error::QpairDelete`] if the controller refuses, or another thread does not let go of it. In the first case
+    /// it is gone all the same, as far as this host is concerned.
+    pub fn delete(&self) -> Result<()> {
         if forked() {
-            return;
+            return Ok(());
         }
+        let refuse = |why, remedy| Err(Error::QpairDelete { qid: self.qid(), why, remedy });
+        // What fails while SPDK frees it, is reported here.
+        let scope = Scope::new(None, None);
         // Freed first: as long as it is listed, closing the controller waits for that.
-        if self.lane.free(DELETE_PATIENCE) {
-            self.controller.remove_lane(&self.lane);
-        } else {
-            tracing::error!("queue pair {} is in use by another thread and was not deleted", self.qid());
+        if !self.lane.free(DELETE_PATIENCE) {
+            let why = "it is in use by another thread".to_owned();
+            return refuse(why, "end that first, and delete it then");
+        }
+        self.controller.remove_lane(&self.lane);
+        match scope.failure().filter(observer::Failure::is_delete) {
+            None => Ok(()),
+            Some(refused) => refuse(
+                format!(
+                    "the controller answered {} to {}",
+                    refused.completion.status(),
+                    names::admin_command(refused.command.opcode)
+                ),
+                "the host has given it up; if the controller has not, reset it before this identifier is used again",
+            ),
         }
     }
 
@@ -359,12 +372,12 @@ fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) 
     let _creating = controller.creating(deadline.left())?;
     controller.forget_the_dead();
     let probed = probe(controller, deadline)?;
-    let (handle, qid) = allocate(controller, options, deadline)?;
+    let (mut handle, qid) = allocate(controller, options, deadline)?;
 
     let vector = controller.interrupts().and_then(|all| match options.interrupt {
-        Interrupt::Off => None,
-        Interrupt::Vector(number) => Some(all.vector(number)),
-        Interrupt::Own => Some(all.vector(qid)),
+        Interrupt::Off => Err("it was created without one".to_owned()),
+        Interrupt::Vector(number) => Ok(all.vector(number)),
+        Interrupt::Own => Ok(all.vector(qid)),
     });
     // IEN and IV, as in dword 11 of Create I/O Completion Queue.
     let interrupt = vector.as_ref().map_or(0, |vector| u32::from(vector.number()) << 16 | 1 << 1);
@@ -382,6 +395,8 @@ fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) 
         || unsafe { spdk_sys::shim_qpair_connect(handle.ctrlr.as_ptr(), handle.qpair.as_ptr(), interrupt) };
     let (rc, ended) = log::quietly(|| bounded(deadline, call));
     drop(admin);
+    // It may have been on its way when the time was over.
+    handle.created = rc == 0 || ended;
     if rc != 0 {
         if let (Some(failure), Some(socket)) = (scope.failure().filter(observer::Failure::is_connect), probed)
         {
@@ -426,7 +441,7 @@ fn allocate(controller: &Inner, options: QpairOptions, deadline: &Deadline) -> R
         (Some(ctrlr), Some(qpair)) => {
             let qid = if qid == 0 { controller.lowest_free_qid() } else { qid };
             let admin = controller.is_pcie().then(|| Arc::clone(controller.admin()));
-            Ok((IoHandle { ctrlr, qpair, admin }, qid))
+            Ok((IoHandle { ctrlr, qpair, admin, created: false }, qid))
         }
         _ if ended => {
             let what = format!("creating a queue pair at {}", controller.address());
@@ -447,7 +462,9 @@ fn failed(depth: u16, remedy: &str) -> Error {
 
 impl Drop for Qpair {
     fn drop(&mut self) {
-        self.delete();
+        if let Err(why) = self.delete() {
+            tracing::error!("{why}");
+        }
     }
 }
 

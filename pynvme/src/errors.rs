@@ -90,6 +90,14 @@ pub(crate) fn qpair_creation(error: Error) -> PyErr {
     }
 }
 
+/// The exception for a queue pair that cannot be deleted.
+pub(crate) fn qpair_deletion(error: Error) -> PyErr {
+    match error {
+        Error::QpairDelete { .. } => QpairDeletionError::new_err(format!("qpair delete fail: {error}")),
+        _ => usual(error),
+    }
+}
+
 /// The exception for a namespace that cannot be had.
 pub(crate) fn namespace_creation(error: Error) -> PyErr {
     match error {

@@ -168,9 +168,15 @@ impl Qpair {
 
     /// Deletes it (NVMe Base Specification, Delete I/O Submission Queue command). Outstanding commands are
     /// dropped, their callbacks do not run. Deleting again does nothing.
-    fn delete(&self, py: Python<'_>) {
-        py.detach(|| self.inner.delete());
+    ///
+    /// Raises
+    /// ------
+    /// QpairDeletionError
+    ///     When the controller refuses; the host has given it up all the same.
+    fn delete(&self, py: Python<'_>) -> PyResult<()> {
+        let deleted = py.detach(|| self.inner.delete());
         self.callbacks.clear();
+        deleted.map_err(errors::qpair_deletion)
     }
 
     /// Queue pairs are deleted, not closed.

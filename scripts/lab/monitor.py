@@ -25,6 +25,7 @@ class Monitor:
     def __init__(self, path=PORT):
         self._port = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         self._received = b""
+        self._gone = set()  # controllers that QEMU has removed
         self._number = os.getpid() * 1000
         # What an earlier session left half said is forgotten; capabilities are negotiated once per run of QEMU.
         os.write(self._port, b"\xff")
@@ -56,12 +57,18 @@ class Monitor:
 
     def unplug(self, name, timeout=20):
         """Asks the guest to give up the controller and returns when QEMU has removed it."""
+        self.ask_for(name)
+        self.wait_until_gone(name, timeout)
+
+    def ask_for(self, name):
+        """Asks the guest to give up the controller; it takes its time."""
+        self._gone.discard(name)
         self.execute("device_del", id=name)
-        self._wait(
-            timeout,
-            lambda said: said.get("event") == "DEVICE_DELETED" and said["data"].get("device") == name,
-            f"the guest to let go of {name}",
-        )
+
+    def wait_until_gone(self, name, timeout=20):
+        """Waits until QEMU has removed a controller that was asked for; at once if it has already."""
+        if name not in self._gone:
+            self._wait(timeout, lambda _: name in self._gone, f"the guest to let go of {name}")
 
     def plug(self, name):
         """Plugs in an unplugged controller of the description, with the same namespaces and their data."""
@@ -74,6 +81,8 @@ class Monitor:
             while b"\n" in self._received:
                 line, self._received = self._received.split(b"\n", 1)
                 said = json.loads(line)
+                if said.get("event") == "DEVICE_DELETED":
+                    self._gone.add(said["data"].get("device"))
                 if wanted(said):
                     return said
             left = deadline - time.monotonic()

@@ -20,7 +20,7 @@ const FUNCTIONS: &[&str] = &[
 
 const TYPES: &[&str] = &["shim_.*", "spdk_nvme_cmd_cb"];
 
-const CONSTANTS: &[&str] = &["SPDK_MALLOC_(DMA|SHARE)", "SPDK_ENV_SOCKET_ID_ANY"];
+const CONSTANTS: &[&str] = &["SPDK_MALLOC_(DMA|SHARE)", "SPDK_ENV_SOCKET_ID_ANY", "SHIM_PCIE_MOST_PAGES"];
 
 /// Handles, of which only the address matters.
 const HANDLES: &[&str] = &["spdk_nvme_ctrlr", "spdk_nvme_qpair"];

@@ -27,6 +27,16 @@ uint16_t shim_pcie_entries_for(uint16_t depth);
 /* The number of entries the device is told; not after the queue was created. */
 void shim_pcie_set_depth(struct spdk_nvme_qpair *qpair, uint16_t depth);
 
+/* Has the memory of a queue pair begin at a multiple of `alignment`, a power of two; before the device is told where
+ * it is, and before shim_pcie_set_depth(). SPDK aligns to 4 KiB, whatever CC.MPS says. 0 or a negative errno. */
+int shim_pcie_align_queues(struct spdk_nvme_qpair *qpair, uint32_t alignment);
+
+/* Completes what is outstanding with 00/08 and frees the memory of an I/O queue pair. */
+void shim_pcie_free_qpair(struct spdk_nvme_qpair *qpair);
+
+/* Sends Delete I/O Completion Queue and waits for its completion. */
+void shim_pcie_delete_cq(struct spdk_nvme_qpair *qpair);
+
 /* Takes the function and maps its registers; NULL if that fails. Changes opts. */
 struct spdk_nvme_ctrlr *shim_pcie_construct(const struct spdk_nvme_transport_id *trid,
 		struct spdk_nvme_ctrlr_opts *opts);

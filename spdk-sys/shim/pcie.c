@@ -22,6 +22,12 @@
 /* Until the controller says how many it grants. */
 #define MOST_IO_QUEUES 1024
 
+/* What is larger than a hugepage cannot be aligned on the bus. */
+#define MOST_ALIGNMENT (2u << 20)
+
+/* PRP1 and the list of a tracker: what nvme-spdk checks before SPDK does, which frees a request twice if it is more. */
+SPDK_STATIC_ASSERT(1 + NVME_MAX_PRP_LIST_ENTRIES == SHIM_PCIE_MOST_PAGES, "nvme_pcie.c has another limit");
+
 /* Where nobody answers, registers read as all ones. */
 #define NOBODY 0xffffffffu
 
@@ -76,6 +82,47 @@ shim_pcie_set_depth(struct spdk_nvme_qpair *qpair, uint16_t depth)
 	nvme_pcie_qpair(qpair)->num_entries = depth;
 }
 
+/* Replaces a queue's memory by one that is aligned as said, if it is not by chance. */
+static int
+align(struct spdk_nvme_qpair *qpair, size_t bytes, uint32_t alignment, void **memory, uint64_t *bus_addr)
+{
+	uint32_t flags = SPDK_MALLOC_DMA | (nvme_qpair_is_admin_queue(qpair) ? SPDK_MALLOC_SHARE : 0);
+	uint64_t aligned_bus_addr;
+	void *aligned;
+
+	if ((*bus_addr & (alignment - 1)) == 0) {
+		return 0;
+	}
+	/* As SPDK does it: aligned to its own size it lies in one hugepage, and is contiguous on the bus. */
+	aligned = spdk_zmalloc(bytes, spdk_max(alignment, spdk_align32pow2(bytes)), NULL, SPDK_ENV_SOCKET_ID_ANY, flags);
+	aligned_bus_addr = aligned == NULL ? SPDK_VTOPHYS_ERROR : spdk_vtophys(aligned, NULL);
+	if ((aligned_bus_addr & (alignment - 1)) != 0) {
+		SPDK_ERRLOG("no memory for a queue that is aligned to %u bytes\n", alignment);
+		spdk_free(aligned);
+		return -ENOMEM;
+	}
+	spdk_free(*memory);
+	*memory = aligned;
+	*bus_addr = aligned_bus_addr;
+	return 0;
+}
+
+int
+shim_pcie_align_queues(struct spdk_nvme_qpair *qpair, uint32_t alignment)
+{
+	struct nvme_pcie_qpair *pqpair = nvme_pcie_qpair(qpair);
+	void *cmd = pqpair->cmd, *cpl = pqpair->cpl;
+	int rc;
+
+	rc = align(qpair, pqpair->num_entries * sizeof(*pqpair->cmd), alignment, &cmd, &pqpair->cmd_bus_addr);
+	pqpair->cmd = cmd;
+	if (rc == 0) {
+		rc = align(qpair, pqpair->num_entries * sizeof(*pqpair->cpl), alignment, &cpl, &pqpair->cpl_bus_addr);
+		pqpair->cpl = cpl;
+	}
+	return rc;
+}
+
 struct spdk_nvme_ctrlr *
 shim_pcie_construct(const struct spdk_nvme_transport_id *trid, struct spdk_nvme_ctrlr_opts *opts)
 {
@@ -90,6 +137,11 @@ shim_pcie_construct(const struct spdk_nvme_transport_id *trid, struct spdk_nvme_
 	shim_plug(&address);
 	if (spdk_pci_device_attach(spdk_pci_nvme_get_driver(), construct, &attaching, &address) != 0) {
 		return NULL;
+	}
+	/* Where it is, is said before anybody knows how large pages will be. */
+	if (shim_pcie_align_queues(attaching.ctrlr->adminq, spdk_min(1ull << (12 + attaching.ctrlr->cap.bits.mpsmax),
+				   MOST_ALIGNMENT)) != 0) {
+		SPDK_WARNLOG("the admin queue is not aligned to the largest memory page\n");
 	}
 	shim_pcie_set_depth(attaching.ctrlr->adminq, depth);
 	shim_ctrlr_set_io_queues(attaching.ctrlr, MOST_IO_QUEUES);
@@ -152,6 +204,32 @@ shim_ctrlr_is_gone(struct spdk_nvme_ctrlr *ctrlr)
 	return ctrlr->is_removed ||
 	       nvme_transport_ctrlr_get_reg_4(ctrlr, offsetof(struct spdk_nvme_registers, vs.raw), &version) != 0 ||
 	       version == 0 || version == NOBODY;
+}
+
+void
+shim_pcie_free_qpair(struct spdk_nvme_qpair *qpair)
+{
+	if (qpair->no_deletion_notification_needed == 0) {
+		nvme_pcie_qpair_abort_trackers(qpair, 1);
+	}
+	nvme_pcie_qpair_destroy(qpair);
+}
+
+void
+shim_pcie_delete_cq(struct spdk_nvme_qpair *qpair)
+{
+	struct nvme_completion_poll_status *status = calloc(1, sizeof(*status));
+
+	if (status == NULL ||
+	    nvme_pcie_ctrlr_cmd_delete_io_cq(qpair->ctrlr, qpair, nvme_completion_poll_cb, status) != 0) {
+		free(status);
+		return;
+	}
+	nvme_wait_for_completion(qpair->ctrlr->adminq, status);
+	/* If nothing came, the completion frees it. */
+	if (!status->timed_out) {
+		free(status);
+	}
 }
 
 void

@@ -35,6 +35,12 @@ shim_qpair_alloc(struct spdk_nvme_ctrlr *ctrlr, uint16_t depth, uint8_t priority
 	*qpair = allocated;
 #ifdef SHIM_INTERNALS
 	if (pcie) {
+		int rc = shim_pcie_align_queues(allocated, ctrlr->page_size);
+
+		if (rc != 0) {
+			shim_qpair_free(allocated, false);
+			return rc;
+		}
 		shim_pcie_set_depth(allocated, depth);
 	}
 	*qid = allocated->id;
@@ -63,20 +69,19 @@ shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair,
 }
 
 int
-shim_qpair_free(struct spdk_nvme_qpair *qpair)
+shim_qpair_free(struct spdk_nvme_qpair *qpair, bool created)
 {
 	int rc = spdk_nvme_ctrlr_free_io_qpair(qpair);
 
 #ifdef SHIM_INTERNALS
 	/* The device refused to delete it, or is gone: either way it does not use it. SPDK has taken the queue pair
-	 * off its lists by then, and keeps only its memory, which a removed device has no say in. */
+	 * off its lists by then, and keeps only its memory. */
 	if (rc != 0 && (qpair->ctrlr->is_failed || !shim_deadline_has_ended())) {
-		struct spdk_nvme_ctrlr *ctrlr = qpair->ctrlr;
-		bool removed = ctrlr->is_removed;
-
-		ctrlr->is_removed = true;
-		nvme_transport_ctrlr_delete_io_qpair(ctrlr, qpair);
-		ctrlr->is_removed = removed;
+		if (created && !qpair->ctrlr->is_failed) {
+			/* SPDK stops at a Submission Queue that cannot be deleted, perhaps because it was deleted already. */
+			shim_pcie_delete_cq(qpair);
+		}
+		shim_pcie_free_qpair(qpair);
 	}
 #endif
 	return rc;

@@ -194,7 +194,7 @@ shim_forget(struct spdk_nvme_ctrlr *ctrlr, int32_t pid)
 			STAILQ_INIT(&qpair->queued_req);
 			STAILQ_INIT(&qpair->aborting_queued_req);
 			STAILQ_INIT(&qpair->err_req_head);
-			shim_qpair_free(qpair);
+			shim_qpair_free(qpair, true);
 		}
 		remove_process(ctrlr, process);
 	}

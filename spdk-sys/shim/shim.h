@@ -123,8 +123,13 @@ int shim_qpair_alloc(struct spdk_nvme_ctrlr *ctrlr, uint16_t depth, uint8_t prio
  * IEN and IV as in dword 11 of Create I/O CQ. 0 or a negative errno; then it is still to be freed. */
 int shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair, uint32_t interrupt);
 
-/* Completes what is outstanding with 00/08 (their callbacks run before this returns) and frees it. */
-int shim_qpair_free(struct spdk_nvme_qpair *qpair);
+/* Completes what is outstanding with 00/08 (their callbacks run before this returns) and frees it; `created`: the
+ * device knows it, since shim_qpair_connect() was called. Nonzero if the device could not be made to delete it; it
+ * is freed all the same. */
+int shim_qpair_free(struct spdk_nvme_qpair *qpair, bool created);
+
+/* On PCIe: into how many pages the data of one command may reach. */
+#define SHIM_PCIE_MOST_PAGES 504
 
 /* ---- Sharing (sharing.c) ---- */
 

@@ -3,6 +3,7 @@
 pub const SPDK_ENV_SOCKET_ID_ANY: i32 = -1;
 pub const SPDK_MALLOC_DMA: u32 = 1;
 pub const SPDK_MALLOC_SHARE: u32 = 2;
+pub const SHIM_PCIE_MOST_PAGES: u32 = 504;
 unsafe extern "C" {
     pub fn spdk_zmalloc(
         size: usize,
@@ -215,7 +216,7 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
-    pub fn shim_qpair_free(qpair: *mut spdk_nvme_qpair) -> ::core::ffi::c_int;
+    pub fn shim_qpair_free(qpair: *mut spdk_nvme_qpair, created: bool) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
     pub fn shim_share_driver() -> ::core::ffi::c_int;

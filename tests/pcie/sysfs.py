@@ -7,6 +7,17 @@ DEVICES = pathlib.Path("/sys/bus/pci/devices")
 DRIVERS = pathlib.Path("/sys/bus/pci/drivers")
 
 
+def lab_driver():
+    """The driver that the lab has bound its controllers to: vfio-pci with an IOMMU, uio_pci_generic without."""
+    settings = pathlib.Path("/run/lab/settings")
+    return (
+        "vfio-pci" if settings.exists() and "DRIVER=vfio-pci\n" in settings.read_text() else "uio_pci_generic"
+    )
+
+
+BEHIND_IOMMU = lab_driver() == "vfio-pci"
+
+
 def until(condition, what, seconds=10):
     """Waits for what the kernel does on its own time."""
     deadline = time.monotonic() + seconds

@@ -4,11 +4,20 @@ import time
 
 import nvme as d
 import pytest
+from sysfs import BEHIND_IOMMU
+
+pytestmark = pytest.mark.skipif(
+    BEHIND_IOMMU, reason="vfio-pci keeps interrupts for the kernel (test_iommu.py)"
+)
+
+MSIX = 0x11
 
 
-@pytest.fixture
-def nvme0():
-    pcie = d.Pcie("0000:01:00.0")
+@pytest.fixture(params=["plain", "few"], ids=["table in BAR 0", "table in BAR 4"])
+def nvme0(request, described):
+    pcie = d.Pcie(described[request.param].address)
+    table = pcie.register(pcie.cap_offset(MSIX) + 4)
+    assert table & 7 == {"plain": 0, "few": 4}[request.param]
     yield d.Controller(pcie)
     pcie.close()
 
@@ -49,12 +58,12 @@ def test_a_masked_interrupt_waits(nvme0):
 
 def test_each_queue_has_its_own(nvme0):
     namespace, buf = d.Namespace(nvme0), d.Buffer(4096)
-    queues = [d.Qpair(nvme0, 8) for _ in range(4)]
+    queues = [d.Qpair(nvme0, 8) for _ in range(2)]
     for qpair in queues:
         qpair.msix_clear()
-    namespace.read(queues[2], buf, 0, 8).waitdone()
-    assert comes(queues[2])
-    assert [qpair.msix_isset() for qpair in queues] == [False, False, True, False]
+    namespace.read(queues[1], buf, 0, 8).waitdone()
+    assert comes(queues[1])
+    assert [qpair.msix_isset() for qpair in queues] == [False, True]
 
 
 def test_without_interrupts(nvme0):

@@ -2,15 +2,17 @@
 
 import pathlib
 import sys
-import time
 
 import nvme as d
 import pytest
+from initialisation import CC_USUAL, initialise
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 
 from zns import Zone
 
+# CC.CSS
+ALL_COMMAND_SETS = 6 << 4
 # In blocks of 4 KiB: 8 MiB, and the 6 MiB of them that can be written.
 SIZE, CAPACITY = 2048, 1536
 
@@ -18,22 +20,8 @@ SIZE, CAPACITY = 2048, 1536
 @pytest.fixture(scope="module")
 def zoned():
     """A queue pair and a namespace of a controller that was enabled with all command sets."""
-
-    def initialise(nvme0):
-        nvme0[0x14] = 0
-        while nvme0[0x1C] & 1:
-            time.sleep(0.001)
-        assert nvme0.init_adminq() == 0
-        nvme0[0x14] = 0x00460060
-        nvme0[0x14] = 0x00460061
-        while not nvme0[0x1C] & 1:
-            time.sleep(0.001)
-        assert nvme0.init_ns() == 0
-        nvme0.setfeatures(7, cdw11=0x00030003).waitdone()
-        nvme0.init_queues(nvme0.getfeatures(7).waitdone())
-
     pcie = d.Pcie("0000:03:00.0")
-    nvme0 = d.Controller(pcie, initialise)
+    nvme0 = d.Controller(pcie, lambda nvme0: initialise(nvme0, CC_USUAL | ALL_COMMAND_SETS))
     namespace = d.Namespace(nvme0)
     yield d.Qpair(nvme0, 16), namespace
     namespace.close()

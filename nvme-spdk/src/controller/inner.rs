@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::open::Parts;
 use super::sharing::Sharing;
-use super::{ConnectOptions, Interrupts};
+use super::{Available, ConnectOptions};
 use crate::cmdlog::CmdLog;
 use crate::command::{Command, admin_opcode};
 use crate::deadline::{Deadline, bounded};
@@ -40,7 +40,7 @@ pub(crate) struct Inner {
     closed: AtomicBool,
     tables: Arc<Tables>,
     command_timeout: Arc<CommandTimeout>,
-    interrupts: Mutex<Option<Arc<Interrupts>>>,
+    interrupts: Mutex<Available>,
     sharing: Sharing,
 }
 
@@ -180,7 +180,7 @@ impl Inner {
             closed: AtomicBool::new(false),
             tables,
             command_timeout,
-            interrupts: Mutex::default(),
+            interrupts: Mutex::new(Err("interrupts belong to PCIe".to_owned())),
             sharing,
         }
     }
@@ -203,11 +203,16 @@ impl Inner {
         *self.facts.write() = Arc::new(facts);
     }
 
-    pub(crate) fn interrupts(&self) -> Option<Arc<Interrupts>> {
+    /// Whether nobody answers at its registers.
+    pub(crate) fn is_gone(&self) -> Result<bool> {
+        Ok(self.admin.lock().map_err(|e| self.explain(e))?.handle.is_gone())
+    }
+
+    pub(crate) fn interrupts(&self) -> Available {
         self.interrupts.lock().clone()
     }
 
-    pub(super) fn set_interrupts(&self, interrupts: Option<Arc<Interrupts>>) {
+    pub(super) fn set_interrupts(&self, interrupts: Available) {
         *self.interrupts.lock() = interrupts;
     }
 
@@ -285,14 +290,14 @@ impl Inner {
         let closed = self.close_to_others()?;
         let guard = self.free_queues()?;
         self.unlock_for_the_dead();
-        if let Some(interrupts) = &*self.interrupts.lock() {
-            interrupts.end(&self.address);
+        if let Ok(interrupts) = &*self.interrupts.lock() {
+            interrupts.end();
         }
         if !self.admin.free(WORKER_PATIENCE) {
             return Err(self.busy("another thread waits for an answer on the admin queue"));
         }
         // Not earlier: the controller, which could write there, is disabled now.
-        *self.interrupts.lock() = None;
+        *self.interrupts.lock() = Err("the controller is detached".to_owned());
         self.sharing.end();
         drop(closed);
         Ok(guard)

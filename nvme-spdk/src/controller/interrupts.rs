@@ -3,28 +3,25 @@
 
 use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
+
+use super::registers::{INTMC, INTMS};
 use super::{Controller, Inner};
 use crate::buffer::DmaBuf;
 use crate::error::{Error, Result};
-use crate::pci::{Function, MsixTable};
-use crate::transport::{Address, PciAddress};
+use crate::pci::{Function, Messages};
+use crate::transport::PciAddress;
 
 /// Bytes of what a message is written to.
 const WORD: usize = 4;
-/// What every message writes.
-const MESSAGE: u32 = 1;
-/// In an entry of the table (PCI Express Base Specification, "MSI-X Table Structure"): message address, its upper
-/// half, message data, vector control.
-const UPPER_ADDRESS: u32 = 4;
-const DATA: u32 = 8;
-const CONTROL: u32 = 12;
-const MASK: u32 = 1;
 
 /// The vectors of a controller, each with a word of memory.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     controller: Weak<Inner>,
-    table: MsixTable,
+    /// Until they end.
+    messages: Mutex<Option<Messages>>,
+    count: u16,
     words: DmaBuf,
 }
 
@@ -35,54 +32,41 @@ pub(crate) struct Vector {
     index: u16,
 }
 
+/// The interrupts of a controller, or why there are none.
+pub(crate) type Available = std::result::Result<Arc<Interrupts>, String>;
+
 impl Interrupts {
-    /// Points every entry of the table to a word of its own and enables MSI-X, which has to happen before the
-    /// controller is enabled. `None` where there is no MSI-X, where the table is not in BAR0, or where an IOMMU stands
-    /// between messages and memory.
-    pub(super) fn set_up(controller: &Controller, function: PciAddress) -> Result<Option<Arc<Self>>> {
-        let function = Function::open(function)?;
-        let Some(table) = function.msix()?.map(|msix| msix.table()).filter(|table| table.bar == 0) else {
-            return Ok(None);
-        };
-        if function.iommu_group()?.is_some() {
-            return Ok(None);
+    /// Points every message to a word of its own and enables them, which has to happen before the controller is
+    /// enabled. That they cannot be had is no error: few need them.
+    pub(super) fn set_up(controller: &Controller, function: PciAddress) -> Result<Available> {
+        match Self::start(controller, function) {
+            Ok(interrupts) => Ok(Ok(Arc::new(interrupts))),
+            Err(Error::NoMemory { bytes, remedy }) => Err(Error::NoMemory { bytes, remedy }),
+            Err(why) => Ok(Err(why.to_string())),
         }
-        let words = DmaBuf::new(WORD * usize::from(table.entries))?;
-        let interrupts = Interrupts { controller: Arc::downgrade(&controller.inner), table, words };
-        for index in 0..table.entries {
-            let Some(address) = interrupts.words.physical_address(WORD * usize::from(index)) else {
-                return Ok(None);
-            };
-            interrupts.write(controller, index, 0, address as u32)?;
-            interrupts.write(controller, index, UPPER_ADDRESS, (address >> 32) as u32)?;
-            interrupts.write(controller, index, DATA, MESSAGE)?;
-            interrupts.write(controller, index, CONTROL, 0)?;
-        }
-        function.set_msix(true, false)?;
-        Ok(Some(Arc::new(interrupts)))
     }
 
-    /// Ends them, before the words are given back; a function that is gone sends none.
-    pub(super) fn end(&self, address: &Address) {
-        if let Address::Pcie(function) = address
-            && let Ok(function) = Function::open(*function)
-        {
-            let _ = function.set_msix(false, false);
-        }
+    fn start(controller: &Controller, function: PciAddress) -> Result<Self> {
+        let messages = Messages::of(Function::open(function)?)?;
+        let count = messages.count();
+        let words = DmaBuf::new(WORD * usize::from(count))?;
+        let addresses = (0..count).map(|index| words.physical_address(WORD * usize::from(index)));
+        let addresses = addresses.collect::<Option<Vec<u64>>>().ok_or_else(|| {
+            Error::Unsupported("the bus addresses of the memory for its messages are unknown".to_owned())
+        })?;
+        messages.start(|index| addresses[usize::from(index)])?;
+        let controller = Arc::downgrade(&controller.inner);
+        Ok(Interrupts { controller, messages: Mutex::new(Some(messages)), count, words })
+    }
+
+    /// Ends them, before the words are given back.
+    pub(super) fn end(&self) {
+        drop(self.messages.lock().take());
     }
 
     /// The vector of this number; those behind the last one begin again with the first.
     pub(crate) fn vector(self: &Arc<Self>, number: u16) -> Vector {
-        Vector { all: Arc::clone(self), index: number % self.table.entries }
-    }
-
-    fn write(&self, controller: &Controller, index: u16, field: u32, value: u32) -> Result<()> {
-        controller.write_register(self.place(index) + field, value)
-    }
-
-    /// Where an entry is in BAR0.
-    fn place(&self, index: u16) -> u32 {
-        self.table.offset + u32::from(index) * MsixTable::ENTRY_SIZE as u32
+        Vector { all: Arc::clone(self), index: number % self.count }
     }
 }
 
@@ -102,11 +86,22 @@ impl Vector {
         self.all.words.write(WORD * usize::from(self.index), &[0; WORD]);
     }
 
-    /// Masks it, or lets the message come that has waited.
+    /// Masks it, or lets the message come that has waited: in the table of MSI-X, in INTMS and INTMC with MSI (NVMe base
+    /// specification, "Interrupt Mask Set").
     pub(crate) fn mask(&self, mask: bool) -> Result<()> {
         let inner = self.all.controller.upgrade();
         let inner = inner.ok_or_else(|| Error::Unsupported("the controller is closed".to_owned()))?;
-        let control = if mask { MASK } else { 0 };
-        self.all.write(&Controller { inner }, self.index, CONTROL, control)
+        // Nobody may touch the table of a function that was pulled out.
+        if inner.is_gone()? {
+            return Err(inner.dead("failed"));
+        }
+        let messages = self.all.messages.lock();
+        let Some(messages) = &*messages else {
+            return Err(Error::Unsupported("the controller was detached or reset since".to_owned()));
+        };
+        if messages.mask(self.index, mask) {
+            return Ok(());
+        }
+        Controller { inner }.write_register(if mask { INTMS } else { INTMC }, 1 << self.index)
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use inner::{AdminHandle, Inner};
-pub(crate) use interrupts::{Interrupts, Vector};
+pub(crate) use interrupts::{Available, Interrupts, Vector};
 pub use options::ConnectOptions;
 
 use crate::buffer::DmaBuf;

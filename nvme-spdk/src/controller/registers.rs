@@ -11,6 +11,8 @@ use crate::observer::Scope;
 /// Register offsets (NVMe base specification, "Controller Properties").
 pub(super) const CAP: u32 = 0x00;
 pub(super) const VS: u32 = 0x08;
+pub(super) const INTMS: u32 = 0x0c;
+pub(super) const INTMC: u32 = 0x10;
 pub(super) const CC: u32 = 0x14;
 pub(super) const CSTS: u32 = 0x1c;
 pub(super) const NSSR: u32 = 0x20;

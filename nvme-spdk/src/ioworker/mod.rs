@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::fork::forked;
 use crate::namespace::Namespace;
 use crate::qpair::{Qpair, QpairOptions};
+use crate::queue::MOST_PAGES;
 use crate::transport::Address;
 use crate::wait;
 use buffers::Buffers;
@@ -149,15 +150,12 @@ impl IoWorker {
     }
 }
 
-/// What SPDK sends to a PCIe controller in one command: a list of physical pages has so many entries.
-const MOST_PAGES: u64 = 505;
-
 /// What does not fit into one command is refused here and not by every single command.
 fn check_size(namespace: &Namespace, blocks: u32) -> Result<()> {
     let bytes = u64::from(blocks) * u64::from(namespace.lba_size());
     let controller = namespace.controller();
     let by_transport = match controller.address() {
-        Address::Pcie(_) => MOST_PAGES * 4096,
+        Address::Pcie(_) => MOST_PAGES as u64 * 4096,
         // A command's length is a 32-bit number.
         Address::Tcp { .. } => u64::from(u32::MAX),
     };

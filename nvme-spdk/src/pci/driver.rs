@@ -8,11 +8,11 @@ use crate::wait;
 /// Drivers that leave a function to a process, the best first.
 pub const USERSPACE_DRIVERS: [&str; 3] = ["vfio-pci", "uio_pci_generic", "igb_uio"];
 
-const VFIO: &str = "vfio-pci";
+pub(super) const VFIO: &str = "vfio-pci";
 
 /// What gives a function to a userspace driver, together with all else that is needed.
 pub(super) fn setup_command(function: PciAddress) -> String {
-    format!("as root: scripts/setup {function}")
+    format!("as root: scripts/setup bind {function}")
 }
 
 impl Function {
@@ -45,7 +45,10 @@ impl Function {
             return Err(self.error(
                 what,
                 format!("the IOMMU translates its addresses, and with {driver} its DMA would fail"),
-                "bind it to vfio-pci (as root: modprobe vfio-pci), or boot the kernel with iommu=pt",
+                format!(
+                    "bind it to {VFIO}, {} --driver {VFIO}; or boot the kernel with iommu=pt",
+                    setup_command(self.address)
+                ),
             ));
         }
         Ok(driver)
@@ -291,7 +294,8 @@ mod tests {
         let ssd = tree.ssd();
         ssd.bind("uio_pci_generic").unwrap();
         let error = ssd.userspace_driver().unwrap_err().to_string();
-        assert!(error.contains("DMA") && error.contains("iommu=pt") && error.contains("vfio-pci"), "{error}");
+        assert!(error.contains("DMA would fail") && error.contains("iommu=pt"), "{error}");
+        assert!(error.contains("as root: scripts/setup bind 0000:01:00.0 --driver vfio-pci;"), "{error}");
         tree.group(3, "identity", &["0000:01:00.0"]);
         ssd.userspace_driver().unwrap();
     }
@@ -302,12 +306,12 @@ mod tests {
         let ssd = tree.ssd();
         let error = ssd.userspace_driver().unwrap_err().to_string();
         assert!(
-            error.contains("kernel's driver nvme") && error.contains("scripts/setup 0000:01:00.0"),
+            error.contains("kernel's driver nvme") && error.contains("scripts/setup bind 0000:01:00.0"),
             "{error}"
         );
         ssd.unbind().unwrap();
         let error = ssd.userspace_driver().unwrap_err().to_string();
-        assert!(error.contains("no driver") && error.contains("scripts/setup 0000:01:00.0"), "{error}");
+        assert!(error.contains("no driver") && error.contains("scripts/setup bind 0000:01:00.0"), "{error}");
         tree.take_away();
         let error = ssd.userspace_driver().unwrap_err().to_string();
         assert!(error.contains("no such PCI function"), "{error}");

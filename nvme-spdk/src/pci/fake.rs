@@ -140,6 +140,24 @@ impl Tree {
         file.write_all_at(bytes, offset as u64).unwrap();
     }
 
+    /// The function has an MSI capability at 50h and no other.
+    pub(super) fn with_msi(control: u16) -> Self {
+        let tree = Tree::new();
+        tree.set_config(0x34, &[0x50]);
+        tree.set_config(0x50, &[0x05, 0]);
+        tree.set_config(0x52, &control.to_le_bytes());
+        tree
+    }
+
+    /// Memory of zeros behind a Base Address Register.
+    pub(super) fn set_bar(&self, number: u8, size: usize) {
+        fs::write(self.ssd().path(&format!("resource{number}")), vec![0; size]).unwrap();
+    }
+
+    pub(super) fn bar(&self, number: u8) -> Vec<u8> {
+        fs::read(self.ssd().path(&format!("resource{number}"))).unwrap()
+    }
+
     /// Configuration space that ends early.
     pub(super) fn cut_config(&self, size: u64) {
         let file = fs::OpenOptions::new().write(true).open(self.ssd().path("config")).unwrap();

@@ -318,29 +318,20 @@ mod tests {
         }
     }
 
-    /// A function with an MSI capability at 50h.
-    fn with_msi(control: u16) -> Tree {
-        let tree = Tree::new();
-        tree.set_config(0x34, &[0x50]);
-        tree.set_config(0x50, &[0x05, 0]);
-        tree.set_config(0x52, &control.to_le_bytes());
-        tree
-    }
-
     #[test]
     fn no_capability_is_none_and_setting_it_says_so() {
         let tree = Tree::new();
         assert_eq!(tree.ssd().msi().unwrap(), None);
         let error = tree.ssd().set_msi(true).unwrap_err();
         assert!(matches!(error, Error::Unsupported(_)), "{error}");
-        assert_eq!(with_msi(0).ssd().msix().unwrap(), None);
-        assert!(with_msi(0).ssd().set_msix(true, false).is_err());
+        assert_eq!(Tree::with_msi(0).ssd().msix().unwrap(), None);
+        assert!(Tree::with_msi(0).ssd().set_msix(true, false).is_err());
     }
 
     #[test]
     fn msi_with_everything() {
         // 64-bit, masks, asks for 8 messages.
-        let tree = with_msi(0b1_1000_0110);
+        let tree = Tree::with_msi(0b1_1000_0110);
         let ssd = tree.ssd();
         let msi = ssd.msi().unwrap().unwrap();
         assert_eq!((msi.offset(), msi.size(), msi.capable(), msi.granted()), (0x50, 24, 8, 1));
@@ -358,7 +349,7 @@ mod tests {
 
     #[test]
     fn msi_of_the_simplest_kind() {
-        let tree = with_msi(0);
+        let tree = Tree::with_msi(0);
         let ssd = tree.ssd();
         let msi = ssd.msi().unwrap().unwrap();
         assert_eq!((msi.size(), msi.capable(), msi.mask_bits(), msi.pending_bits()), (10, 1, None, None));
@@ -370,7 +361,7 @@ mod tests {
 
     #[test]
     fn msi_messages_that_cannot_be() {
-        let tree = with_msi(0b10);
+        let tree = Tree::with_msi(0b10);
         let ssd = tree.ssd();
         for (address, data, count, why) in [
             (0x1000, 0, 4, "up to 2"),

@@ -19,8 +19,10 @@
 //! Sections named here are those of the PCI Express Base Specification 4.0, which took over what the PCI Local Bus
 //! Specification 3.0 says about configuration space.
 
+mod bar;
 mod capability;
 mod config;
+mod delivery;
 mod driver;
 #[cfg(test)]
 mod fake;
@@ -43,6 +45,7 @@ pub use capability::{
     extended_capability_id,
 };
 pub use config::{CONFIG_SIZE, EXTENDED_CONFIG_SIZE};
+pub(crate) use delivery::Messages;
 pub use driver::USERSPACE_DRIVERS;
 pub use iommu::IommuGroup;
 pub use message::{BarOffset, Message, Msi, MsiX, MsixTable};

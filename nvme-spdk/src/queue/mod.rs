@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use slot::{ON_COMPLETE, on_complete, on_submitted, trusted};
-pub(crate) use transfer::fits_prp_list;
 pub use transfer::{Completed, Data, Outcome, Token};
+pub(crate) use transfer::{MOST_PAGES, fits_prp_list};
 
 use crate::clock::Ticks;
 use crate::cmdlog::CmdLog;

@@ -27,9 +27,10 @@ impl Token {
     }
 }
 
+/// The smallest page a controller may be enabled with (CC.MPS); with larger ones data reaches into fewer.
 const PAGE: usize = 4096;
-/// PRP1, and as many entries as one list page is given.
-const MOST_PAGES: usize = 506;
+/// PRP1, and as many entries as SPDK has in one list.
+pub(crate) const MOST_PAGES: usize = spdk_sys::SHIM_PCIE_MOST_PAGES as usize;
 
 /// What a command transfers: a part of a buffer.
 #[derive(Debug, Clone)]
@@ -75,7 +76,7 @@ impl Data {
 
     /// The same data, if a controller can be told where it is with two PRP entries and one page of a PRP list
     /// (NVMe base specification, "Physical Region Page Entry and List"): it begins at a multiple of 4 bytes
-    /// and reaches into at most 506 pages.
+    /// and reaches into at most 504 pages of 4 KiB.
     ///
     /// # Errors
     /// [`Error::DataPointer`].
