@@ -4,8 +4,10 @@ On the command line, in the guest: `monitor.py unplug plain`, `monitor.py plug p
 arguments as JSON, `monitor.py query-pci`.
 """
 
+import contextlib
 import json
 import os
+import pathlib
 import select
 import sys
 import time
@@ -13,6 +15,14 @@ import time
 import controllers
 
 PORT = "/dev/virtio-ports/qmp"
+
+DEVICES = pathlib.Path("/sys/bus/pci/devices")
+
+# Of configuration space: the Command register and its bit for memory.
+COMMAND, MEMORY_SPACE = 4, 2
+
+# Seconds in which the emulated controller ends what it has begun.
+UNDER_WAY = 0.05
 
 
 class MonitorError(Exception):
@@ -55,18 +65,27 @@ class Monitor:
         return answer["return"]
 
     def unplug(self, name, timeout=20):
-        """Asks the guest to give up the controller and returns when QEMU has removed it."""
-        self.execute("device_del", id=name)
-        self._wait(
-            timeout,
-            lambda said: said.get("event") == "DEVICE_DELETED" and said["data"].get("device") == name,
-            f"the guest to let go of {name}",
-        )
+        """Pulls the controller out, and returns when it is out of the machine.
+
+        As when somebody pulls it, its registers are out of reach first. QEMU 10.0 needs that: a command that is on its
+        way into the controller or out of it when it goes ends QEMU, or is lost with a reference to the controller, of
+        which it never says DEVICE_DELETED then.
+        """
+        with out_of_reach(name):
+            self.execute("device_del", id=name)
+            deadline = time.monotonic() + timeout
+            while name in self._plugged():
+                if time.monotonic() > deadline:
+                    raise MonitorError(f"waited {timeout} s for the guest to let go of {name}")
+                time.sleep(0.02)
+
+    def _plugged(self):
+        """The names of what can be unplugged."""
+        return {one["name"] for one in self.execute("qom-list", path="/machine/peripheral")}
 
     def plug(self, name):
         """Plugs in an unplugged controller of the description, with the same namespaces and their data."""
-        (one,) = (one for one in controllers.read() if one.name == name)
-        self.execute("device_add", **one.device)
+        self.execute("device_add", **described(name).device)
 
     def _wait(self, timeout, wanted, what):
         deadline = time.monotonic() + timeout
@@ -80,6 +99,33 @@ class Monitor:
             if left <= 0 or not select.select([self._port], [], [], left)[0]:
                 raise MonitorError(f"waited {timeout} s for {what}")
             self._received += os.read(self._port, 1 << 16)
+
+
+def described(name):
+    (one,) = (one for one in controllers.read() if one.name == name)
+    return one
+
+
+@contextlib.contextmanager
+def out_of_reach(name):
+    """Memory Space Enable of the controller's root port is cleared, and what is under way has time to end."""
+    device = DEVICES / described(name).address
+    if not device.exists():
+        yield
+        return
+    with open(device.resolve().parent / "config", "r+b", buffering=0) as port:
+
+        def command(value=None):
+            port.seek(COMMAND)
+            return port.read(2) if value is None else port.write(value)
+
+        before = command()
+        command(bytes([before[0] & ~MEMORY_SPACE, before[1]]))
+        try:
+            time.sleep(UNDER_WAY)
+            yield
+        finally:
+            command(before)
 
 
 def main():
