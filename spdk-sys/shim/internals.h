@@ -34,6 +34,10 @@ struct spdk_nvme_ctrlr *shim_pcie_construct(const struct spdk_nvme_transport_id 
 /* Clears CC.EN and waits for CSTS.RDY to follow. */
 void shim_pcie_disable(struct spdk_nvme_ctrlr *ctrlr, uint32_t milliseconds);
 
+/* A device whose registers are out of reach may still write to memory that is given back soon, until it is told
+ * otherwise in configuration space. Its next initialisation undoes that. */
+void shim_pcie_stop_dma(struct spdk_nvme_ctrlr *ctrlr);
+
 /* hook.c: what the next Create I/O Completion Queue command of this thread says about interrupts: IEN and IV,
  * as in its dword 11. */
 void shim_hook_next_interrupt(uint32_t cdw11);

@@ -25,6 +25,10 @@
 /* Where nobody answers, registers read as all ones. */
 #define NOBODY 0xffffffffu
 
+/* PCI Express Base Specification, "Command Register". */
+#define COMMAND 4
+#define BUS_MASTER 4u
+
 static bool
 is_pcie(struct spdk_nvme_ctrlr *ctrlr)
 {
@@ -149,6 +153,17 @@ shim_ctrlr_is_gone(struct spdk_nvme_ctrlr *ctrlr)
 	return ctrlr->is_removed ||
 	       nvme_transport_ctrlr_get_reg_4(ctrlr, offsetof(struct spdk_nvme_registers, vs.raw), &version) != 0 ||
 	       version == 0 || version == NOBODY;
+}
+
+void
+shim_pcie_stop_dma(struct spdk_nvme_ctrlr *ctrlr)
+{
+	struct spdk_pci_device *device = nvme_pcie_ctrlr(ctrlr)->devhandle;
+	uint16_t command = 0;
+
+	if (spdk_pci_device_cfg_read16(device, &command, COMMAND) == 0 && command != (uint16_t)NOBODY) {
+		spdk_pci_device_cfg_write16(device, command & ~BUS_MASTER, COMMAND);
+	}
 }
 
 void

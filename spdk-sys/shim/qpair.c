@@ -65,19 +65,26 @@ shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair,
 int
 shim_qpair_free(struct spdk_nvme_qpair *qpair)
 {
-	int rc = spdk_nvme_ctrlr_free_io_qpair(qpair);
-
 #ifdef SHIM_INTERNALS
+	struct spdk_nvme_ctrlr *ctrlr = qpair->ctrlr;
+	bool removed = ctrlr->is_removed;
+	int rc;
+
+	/* "Removed" keeps SPDK from asking a device that is gone to delete its queues, and from waiting for that. */
+	if (!removed && shim_ctrlr_is_gone(ctrlr)) {
+		shim_pcie_stop_dma(ctrlr);
+		ctrlr->is_removed = true;
+	}
+	rc = spdk_nvme_ctrlr_free_io_qpair(qpair);
 	/* The device refused to delete it, or is gone: either way it does not use it. SPDK has taken the queue pair
 	 * off its lists by then, and keeps only its memory, which a removed device has no say in. */
-	if (rc != 0 && (qpair->ctrlr->is_failed || !shim_deadline_has_ended())) {
-		struct spdk_nvme_ctrlr *ctrlr = qpair->ctrlr;
-		bool removed = ctrlr->is_removed;
-
+	if (rc != 0 && (ctrlr->is_failed || !shim_deadline_has_ended())) {
 		ctrlr->is_removed = true;
 		nvme_transport_ctrlr_delete_io_qpair(ctrlr, qpair);
-		ctrlr->is_removed = removed;
 	}
-#endif
+	ctrlr->is_removed = removed;
 	return rc;
+#else
+	return spdk_nvme_ctrlr_free_io_qpair(qpair);
+#endif
 }
