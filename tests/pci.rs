@@ -187,7 +187,11 @@ fn drivers_and_their_users() {
         assert_eq!(ssd.in_use().unwrap(), []);
         let claim =
             OpenOptions::new().read(true).custom_flags(libc::O_EXCL).open(format!("/dev/{disk}")).unwrap();
-        assert_eq!(ssd.in_use().unwrap(), [Usage::Claimed { device: disk }]);
+        let [Usage::Claimed { device }, Usage::Open { device: opened, process }] = &ssd.in_use().unwrap()[..]
+        else {
+            panic!("{:?}", ssd.in_use());
+        };
+        assert_eq!((device, opened, process.pid), (&disk, &disk, std::process::id()));
         for refused in [ssd.bind(lab_driver()).map(drop), ssd.flr(), ssd.hot_reset(), ssd.unbind().map(drop)]
         {
             let error = refused.unwrap_err();

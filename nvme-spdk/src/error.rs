@@ -278,16 +278,15 @@ pub enum Error {
         remedy: String,
     },
 
-    /// Something on this host uses what is stored behind a PCI function.
-    #[error(
-        "PCI function {function} is in use: {by}; stop that first (umount, swapoff, vgchange -an), or test \
-         another device"
-    )]
+    /// Something on this host uses a PCI function, or what is stored behind it.
+    #[error("PCI function {function} is in use: {by}; {remedy}")]
     InUse {
         /// Its address.
         function: String,
         /// By what.
         by: String,
+        /// The way out.
+        remedy: String,
     },
 
     /// The JSON-RPC server for consoles did not start.

@@ -71,7 +71,7 @@ fn transport_available(name: &str) -> bool {
 /// Returns
 /// -------
 /// dict
-///     What runs: ``hugepages`` and ``pci``, both bool.
+///     What runs: ``hugepages`` and ``pci``, both bool, and ``memory``, the bytes of DMA memory in use.
 ///
 /// Raises
 /// ------
@@ -100,5 +100,6 @@ fn environment(
     let facts = pyo3::types::PyDict::new(py);
     facts.set_item("hugepages", env.hugepages())?;
     facts.set_item("pci", env.pci())?;
+    facts.set_item("memory", env.memory_in_use())?;
     Ok(facts.into_any())
 }

@@ -121,9 +121,10 @@ class Guest:
             self._process.wait(5)
         self._console.seek(0)
         last = self._console.read().decode(errors="replace").strip().splitlines()[-15:]
+        ended = self._process.returncode
+        how = f"QEMU died of signal {-ended}" if ended is not None and ended < 0 else "the guest ended"
         return LabError(
-            "the guest ended before the command did. Its console's last lines:\n  "
-            + "\n  ".join(last or ["(empty)"]),
+            f"{how} before the command did. Its console's last lines:\n  " + "\n  ".join(last or ["(empty)"]),
             "if QEMU's message names no cause, run the command once more; 'rm -rf target/lab' fetches all anew.",
         )
 

@@ -146,6 +146,8 @@ shim_ctrlr_close(struct spdk_nvme_ctrlr *ctrlr, bool gone)
 	if (pcie && !gone) {
 		/* Once it is disabled, it has no queues any more that SPDK could ask it to delete. */
 		shim_pcie_disable(ctrlr, DISABLE_MILLISECONDS);
+	} else if (pcie) {
+		shim_pcie_stop_dma(ctrlr);
 	}
 	if (pcie || gone || ctrlr->is_failed) {
 		/* "Removed" keeps SPDK from asking the device to delete queues and to disable itself. */

@@ -10,6 +10,15 @@
 /* Declared here and not included, so that DPDK's headers need not be found. */
 int rte_eal_init(int argc, char **argv);
 int rte_openlog_stream(FILE *stream);
+struct rte_malloc_socket_stats {
+	size_t heap_totalsz_bytes;
+	size_t heap_freesz_bytes;
+	size_t greatest_free_size;
+	unsigned free_count;
+	unsigned alloc_count;
+	size_t heap_allocsz_bytes;
+};
+int rte_malloc_get_socket_stats(int socket, struct rte_malloc_socket_stats *stats);
 
 /* In log.c. */
 FILE *shim_dpdk_log(void);
@@ -60,4 +69,21 @@ shim_env_init(int argc, char **argv, bool legacy_mem, char *said, size_t said_si
 		free(text);
 	}
 	return rc;
+}
+
+#define MOST_SOCKETS 64
+
+uint64_t
+shim_env_memory_in_use(void)
+{
+	struct rte_malloc_socket_stats stats;
+	uint64_t bytes = 0;
+	int socket;
+
+	for (socket = 0; socket < MOST_SOCKETS; socket++) {
+		if (rte_malloc_get_socket_stats(socket, &stats) == 0) {
+			bytes += stats.heap_allocsz_bytes;
+		}
+	}
+	return bytes;
 }

@@ -44,6 +44,10 @@ struct spdk_nvme_ctrlr *shim_pcie_construct(const struct spdk_nvme_transport_id 
 /* Clears CC.EN and waits for CSTS.RDY to follow. */
 void shim_pcie_disable(struct spdk_nvme_ctrlr *ctrlr, uint32_t milliseconds);
 
+/* A device whose registers are out of reach may still write to memory that is given back soon, until it is told
+ * otherwise in configuration space. Its next initialisation undoes that. */
+void shim_pcie_stop_dma(struct spdk_nvme_ctrlr *ctrlr);
+
 /* sharing.c */
 
 /* Puts a controller on the list that other processes see, and takes it off. */

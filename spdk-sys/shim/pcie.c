@@ -31,6 +31,10 @@ SPDK_STATIC_ASSERT(1 + NVME_MAX_PRP_LIST_ENTRIES == SHIM_PCIE_MOST_PAGES, "nvme_
 /* Where nobody answers, registers read as all ones. */
 #define NOBODY 0xffffffffu
 
+/* PCI Express Base Specification, "Command Register". */
+#define COMMAND 4
+#define BUS_MASTER 4u
+
 static bool
 is_pcie(struct spdk_nvme_ctrlr *ctrlr)
 {
@@ -229,6 +233,19 @@ shim_pcie_delete_cq(struct spdk_nvme_qpair *qpair)
 	/* If nothing came, the completion frees it. */
 	if (!status->timed_out) {
 		free(status);
+	}
+}
+
+void
+shim_pcie_stop_dma(struct spdk_nvme_ctrlr *ctrlr)
+{
+	/* This process's: the controller's own is the one of the process that opened it. */
+	struct spdk_pci_device *device = nvme_ctrlr_proc_get_devhandle(ctrlr);
+	uint16_t command = 0;
+
+	if (device != NULL && spdk_pci_device_cfg_read16(device, &command, COMMAND) == 0 &&
+	    command != (uint16_t)NOBODY) {
+		spdk_pci_device_cfg_write16(device, command & ~BUS_MASTER, COMMAND);
 	}
 }
 

@@ -71,18 +71,29 @@ shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair,
 int
 shim_qpair_free(struct spdk_nvme_qpair *qpair, bool created)
 {
-	int rc = spdk_nvme_ctrlr_free_io_qpair(qpair);
-
 #ifdef SHIM_INTERNALS
+	struct spdk_nvme_ctrlr *ctrlr = qpair->ctrlr;
+	bool removed = ctrlr->is_removed;
+	int rc;
+
+	/* "Removed" keeps SPDK from asking a device that is gone to delete its queues, and from waiting for that. */
+	if (!removed && shim_ctrlr_is_gone(ctrlr)) {
+		shim_pcie_stop_dma(ctrlr);
+		ctrlr->is_removed = true;
+	}
+	rc = spdk_nvme_ctrlr_free_io_qpair(qpair);
 	/* The device refused to delete it, or is gone: either way it does not use it. SPDK has taken the queue pair
 	 * off its lists by then, and keeps only its memory. */
-	if (rc != 0 && (qpair->ctrlr->is_failed || !shim_deadline_has_ended())) {
-		if (created && !qpair->ctrlr->is_failed) {
+	if (rc != 0 && (ctrlr->is_failed || !shim_deadline_has_ended())) {
+		if (created && !ctrlr->is_failed) {
 			/* SPDK stops at a Submission Queue that cannot be deleted, perhaps because it was deleted already. */
 			shim_pcie_delete_cq(qpair);
 		}
 		shim_pcie_free_qpair(qpair);
 	}
-#endif
+	ctrlr->is_removed = removed;
 	return rc;
+#else
+	return spdk_nvme_ctrlr_free_io_qpair(qpair);
+#endif
 }

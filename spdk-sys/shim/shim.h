@@ -29,6 +29,9 @@ const char *shim_spdk_version(void);
  * `said` (always NUL-terminated). Returns 0 or a negative errno. */
 int shim_env_init(int argc, char **argv, bool legacy_mem, char *said, size_t said_size);
 
+/* Bytes of DMA memory that somebody has allocated. */
+uint64_t shim_env_memory_in_use(void);
+
 /* ---- Log (log.c) ---- */
 
 /* A line of SPDK's log. level: 0 error, 1 warning, 2 notice, 3 info, 4 debug. */

@@ -91,6 +91,9 @@ unsafe extern "C" {
         said_size: usize,
     ) -> ::core::ffi::c_int;
 }
+unsafe extern "C" {
+    pub fn shim_env_memory_in_use() -> u64;
+}
 pub type shim_log_fn = ::core::option::Option<
     unsafe extern "C" fn(
         level: ::core::ffi::c_int,

@@ -38,8 +38,13 @@ def bind(address, driver):
     if driver_of(address):
         (DEVICES / address / "driver" / "unbind").write_text(address)
     (DEVICES / address / "driver_override").write_text(driver)
-    pathlib.Path("/sys/bus/pci/drivers_probe").write_text(address)
-    assert driver_of(address) == driver
+
+    def bound():
+        # A device that was just plugged in can be seen before the kernel is ready to bind it.
+        pathlib.Path("/sys/bus/pci/drivers_probe").write_text(address)
+        return driver_of(address) == driver
+
+    until(bound, f"{driver} at {address}")
 
 
 def disks(controller):

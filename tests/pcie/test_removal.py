@@ -1,11 +1,12 @@
 """Devices that go away under load: the workers end, and everything goes on when the device is back."""
 
-import os
 import time
 
 import nvme as d
 import pytest
-from sysfs import DEVICES
+from monitor import out_of_reach
+from resources import Steady
+from sysfs import DEVICES, bind, until
 
 ADDRESS = "0000:01:00.0"
 
@@ -14,18 +15,20 @@ ROUNDS = 20
 
 @pytest.fixture
 def loaded():
-    """A controller, and a function that starts four workers on it."""
+    """A controller, its namespace, and a function that starts four workers on it."""
     pcie = d.Pcie(ADDRESS)
-    nvme0 = d.Controller(pcie)
-    namespace = d.Namespace(nvme0)
+    try:
+        nvme0 = d.Controller(pcie)
+        namespace = d.Namespace(nvme0)
 
-    def load():
-        workers = [namespace.ioworker(io_size=8, time=60, qdepth=16).start() for _ in range(4)]
-        time.sleep(0.1)
-        return workers
+        def load():
+            workers = [namespace.ioworker(io_size=8, time=60, qdepth=16).start() for _ in range(4)]
+            until(lambda: all(worker.completed for worker in workers), "reads of all workers")
+            return workers
 
-    yield nvme0, load
-    pcie.close()
+        yield nvme0, namespace, load
+    finally:
+        pcie.close()
 
 
 def end(workers):
@@ -38,42 +41,32 @@ def end(workers):
     assert time.monotonic() - begin < 10
 
 
-def upstream_port():
-    return (DEVICES / ADDRESS).resolve().parent
-
-
-def config(port, offset, value=None):
-    """Two bytes of a port's configuration space."""
-    with open(port / "config", "r+b", buffering=0) as file:
-        file.seek(offset)
-        before = int.from_bytes(file.read(2), "little")
-        if value is not None:
-            file.seek(offset)
-            file.write(value.to_bytes(2, "little"))
-    return before
-
-
-def open_files():
-    return len(os.listdir("/proc/self/fd"))
-
-
-def works(nvme0):
+def works(nvme0, namespace):
     qpair = d.Qpair(nvme0, 8)
-    d.Namespace(nvme0).read(qpair, d.Buffer(4096), 0, 8).waitdone()
+    namespace.read(qpair, d.Buffer(4096), 0, 8).waitdone()
     qpair.delete()
 
 
 def test_the_memory_window_of_its_port_is_closed(loaded):
-    nvme0, load = loaded
-    port, command = upstream_port(), 4
-    before = None
-    for _ in range(ROUNDS):
+    nvme0, namespace, load = loaded
+    for _ in Steady(ROUNDS):
         workers = load()
-        enabled = config(port, command)
-        config(port, command, enabled & ~2)
-        end(workers)
-        config(port, command, enabled)
+        with out_of_reach("plain"):
+            end(workers)
         nvme0.reset()
-        works(nvme0)
-        before = before or open_files()
-    assert open_files() <= before
+        works(nvme0, namespace)
+
+
+def test_it_is_unplugged(loaded, monitor):
+    """By QMP's device_del, and plugged in again."""
+    nvme0, namespace, load = loaded
+    for _ in Steady(ROUNDS):
+        workers = load()
+        monitor.unplug("plain")
+        end(workers)
+        assert not (DEVICES / ADDRESS).exists()
+        monitor.plug("plain")
+        until((DEVICES / ADDRESS).exists, f"device at {ADDRESS}")
+        bind(ADDRESS, "uio_pci_generic")
+        nvme0.reset()
+        works(nvme0, namespace)

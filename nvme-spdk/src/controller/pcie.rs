@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::identify::IdentifyController;
 use crate::lane::{Lane, Link};
 use crate::observer::{self, Scope};
+use crate::pci::Function;
 use crate::queue::Queue;
 use crate::transport::{Address, PciAddress};
 use crate::{log, pci, wait};
@@ -40,8 +41,12 @@ impl Controller {
     /// own of [`write_register`](Self::write_register), [`enable_admin_queue`](Self::enable_admin_queue) and
     /// [`set_io_queues`](Self::set_io_queues). Over fabrics it is the same as [`connect`](Self::connect).
     ///
+    /// A function that the kernel's driver has is never taken from it: that is what `scripts/setup` is for.
+    ///
     /// # Errors
-    /// [`Error::Open`] with what to do, [`Error::Unsupported`] without hugepages or privileges, those of
+    /// All with what to do: [`Error::Open`] for what is no NVMe controller, and without hugepages or privileges;
+    /// [`Error::InUse`] if something is mounted from it, or a process has it open; [`Error::Pci`] if it is bound to
+    /// the kernel's driver or to none, and for an IOMMU that is in the way of its DMA; those of
     /// [`Env::get`](crate::Env::get).
     pub fn attach(address: &Address, options: ConnectOptions) -> Result<Self> {
         match address {
@@ -272,19 +277,24 @@ fn establish(
     // SAFETY: the environment runs; the string outlives the call; results go to locals.
     log::quietly(|| unsafe { spdk_sys::shim_ctrlr_open(&raw, &mut ctrlr, &mut failed_at) });
     let Some(ctrlr) = NonNull::new(ctrlr) else {
-        let said = log::said();
-        return Err(Error::Open {
-            address: function.to_string(),
-            why: if said.is_empty() {
-                "SPDK could not take it".to_owned()
-            } else {
-                format!("SPDK says: {said}")
-            },
-            remedy: "end the process that uses it, and see what scripts/setup status says of it".to_owned(),
-        });
+        return Err(not_taken(function));
     };
     let queue = Queue::new(0, ADMIN_QUEUE_SIZE - 1, Arc::clone(admin_log), true, &parts.tables);
     Ok(Link::new(AdminHandle::new(ctrlr, true), queue, Arc::clone(&parts.command_timeout)).watched())
+}
+
+/// The error for a function that SPDK does not take although nothing seems to be in its way.
+fn not_taken(function: PciAddress) -> Error {
+    let said = log::said();
+    let why =
+        if said.is_empty() { "SPDK could not take it".to_owned() } else { format!("SPDK says: {said}") };
+    let here = Function::open(function).is_ok_and(|function| function.is_open_here());
+    let (why, remedy) = if here {
+        ("this process has it open already".to_owned(), "close it there first")
+    } else {
+        (why, "end the process that uses it, and see who that is with: scripts/setup status")
+    };
+    Error::Open { address: function.to_string(), why, remedy: remedy.to_owned() }
 }
 
 fn no_internals() -> Error {

@@ -1,7 +1,6 @@
 //! DPDK's arguments, and the thread it starts on.
 
 use std::ffi::{CStr, CString, c_char};
-use std::fs;
 use std::thread;
 
 use crate::sharing::leftovers;
@@ -34,7 +33,8 @@ fn arguments(hugepages: bool, megabytes: u32, pci: bool, part: Part) -> Result<V
         // DPDK wants a core to call its main one; any will do, whatever its number (DPDK's own end at 127).
         format!("--lcores=0@{}", cpu::first_allowed()),
         "--no-telemetry".to_owned(),
-        format!("--iova-mode={}", if pci && !has_iommu() { "pa" } else { "va" }),
+        // Physical addresses do with an IOMMU and without: vfio-pci maps them, and uio_pci_generic knows no others.
+        format!("--iova-mode={}", if pci { "pa" } else { "va" }),
         BASE_ADDRESS.to_owned(),
         "--log-level=lib.eal:4".to_owned(),
     ];
@@ -79,9 +79,4 @@ fn run(arguments: &[CString], legacy_memory: bool) -> Result<(), String> {
     let lines: Vec<&str> =
         said.lines().map(|line| line.trim_start_matches("EAL: ")).filter(|l| !l.is_empty()).collect();
     if lines.is_empty() { Err(format!("DPDK returned {rc}")) } else { Err(lines.join("; ")) }
-}
-
-/// Without an IOMMU devices address physical memory.
-fn has_iommu() -> bool {
-    fs::read_dir("/sys/kernel/iommu_groups").is_ok_and(|mut groups| groups.next().is_some())
 }

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 pub use memory::Hugepages;
+pub(crate) use memory::is_root;
 
 use crate::error::{Error, Result};
 use crate::sharing::leftovers;
@@ -156,6 +157,13 @@ impl Env {
         self.part
     }
 
+    /// Bytes of DMA memory that are in use: buffers, queues, and what SPDK keeps for itself. It says whether something
+    /// is left behind.
+    pub fn memory_in_use(&self) -> u64 {
+        // SAFETY: the environment runs.
+        unsafe { spdk_sys::shim_env_memory_in_use() }
+    }
+
     fn describe(&self) -> &'static str {
         if self.hugepages { "with hugepages" } else { "with ordinary memory" }
     }
@@ -203,7 +211,7 @@ struct Failure {
 }
 
 fn try_start(options: &EnvOptions) -> std::result::Result<Env, Failure> {
-    let root = memory::is_root();
+    let root = is_root();
     let (hugepages, megabytes) = match options.memory {
         Memory::Hugepages => {
             memory::can_use_hugepages().map_err(|why| Failure {

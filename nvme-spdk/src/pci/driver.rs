@@ -1,5 +1,8 @@
 //! Which driver has a function: the kernel's, or one that leaves it to a user's process.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use super::{Bus, Function, sysfs};
 use crate::error::{Error, Result};
 use crate::transport::PciAddress;
@@ -9,6 +12,10 @@ use crate::wait;
 pub const USERSPACE_DRIVERS: [&str; 3] = ["vfio-pci", "uio_pci_generic", "igb_uio"];
 
 pub(super) const VFIO: &str = "vfio-pci";
+
+/// How long the kernel may take to get ready a function that it already shows, and how often to try.
+const NEW: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What gives a function to a userspace driver, together with all else that is needed.
 pub(super) fn setup_command(function: PciAddress) -> String {
@@ -31,24 +38,20 @@ impl Function {
         if !self.exists() {
             return Err(self.gone(what));
         }
+        let setup = setup_command(self.address);
+        let give = format!("give it to uio_pci_generic or vfio-pci, {setup}");
         let Some(driver) = self.driver() else {
-            let how = format!("give it to uio_pci_generic or vfio-pci, {}", setup_command(self.address));
-            return Err(self.error(what, "it is bound to no driver", how));
+            return Err(self.error(what, "it is bound to no driver", give));
         };
         if !USERSPACE_DRIVERS.contains(&driver.as_str()) {
             self.refuse_in_use()?;
-            let why = format!("it is bound to the kernel's driver {driver}");
-            let how = format!("give it to uio_pci_generic or vfio-pci, {}", setup_command(self.address));
-            return Err(self.error(what, why, how));
+            return Err(self.error(what, format!("it is bound to the kernel's driver {driver}"), give));
         }
         if driver != VFIO && self.iommu_group()?.is_some_and(|group| group.translates) {
             return Err(self.error(
                 what,
                 format!("the IOMMU translates its addresses, and with {driver} its DMA would fail"),
-                format!(
-                    "bind it to {VFIO}, {} --driver {VFIO}; or boot the kernel with iommu=pt",
-                    setup_command(self.address)
-                ),
+                format!("bind it to {VFIO}, {setup} --driver {VFIO}; or boot the kernel with iommu=pt"),
             ));
         }
         Ok(driver)
@@ -177,7 +180,15 @@ impl Function {
     pub(super) fn attach(&self, driver: &str, what: &str) -> Result<()> {
         self.set_override(driver)?;
         let file = self.bus.driver_file(driver, "bind");
-        self.order(&file, &self.to_string(), what)?;
+        let begun = Instant::now();
+        while let Err(error) = sysfs::order(&file, &self.to_string(), self.bus.patience) {
+            // A function that was just plugged in can be seen before the kernel is ready to bind it.
+            let new = error.raw_os_error() == Some(libc::ENODEV) && begun.elapsed() < NEW;
+            if !new || !self.exists() {
+                return Err(self.failed(what, error));
+            }
+            thread::sleep(LOOK);
+        }
         self.settle(what, || self.driver().as_deref() == Some(driver))
     }
 

@@ -21,6 +21,7 @@
 
 mod bar;
 mod capability;
+mod check;
 mod config;
 mod delivery;
 mod driver;
@@ -44,6 +45,7 @@ pub use capability::{
     Capability, ExtendedCapability, capabilities, capability_id, extended_capabilities,
     extended_capability_id,
 };
+pub(crate) use check::check;
 pub use config::{CONFIG_SIZE, EXTENDED_CONFIG_SIZE};
 pub(crate) use delivery::Messages;
 pub use driver::USERSPACE_DRIVERS;
@@ -53,7 +55,6 @@ pub use process::Process;
 pub use slot::Slot;
 pub use usage::Usage;
 
-use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::transport::PciAddress;
 
@@ -266,27 +267,4 @@ impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bus").field("root", &self.root).finish_non_exhaustive()
     }
-}
-
-/// What stands between this process and an NVMe function.
-pub(crate) fn check(env: &Env, address: PciAddress) -> Result<()> {
-    let function = Function { bus: Bus::system(), address };
-    let why = match function.class() {
-        Ok(NVME_CLASS) => None,
-        Ok(class) => Some(format!(
-            "the PCI function has class {class:06x} and not {NVME_CLASS:06x}, it is no NVMe controller"
-        )),
-        Err(_) => Some("there is no such PCI function".to_owned()),
-    };
-    if let Some(why) = why {
-        let remedy = "list the NVMe controllers with: lspci -D -d ::0108".to_owned();
-        return Err(Error::Open { address: address.to_string(), why, remedy });
-    }
-    if !env.pci() {
-        return Err(Error::Unsupported(format!(
-            "{address} cannot be used: PCIe needs root and hugepages, and they must be there when the program \
-             starts; as root: echo 512 > /proc/sys/vm/nr_hugepages, then start it again"
-        )));
-    }
-    function.userspace_driver().map(drop)
 }

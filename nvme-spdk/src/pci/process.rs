@@ -4,10 +4,11 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Function, sysfs};
+use super::{Bus, Function, sysfs};
+use crate::error::{Error, Result};
 
 /// A process that has a function open.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
     /// Its identifier.
     pub pid: u32,
@@ -26,22 +27,34 @@ impl Function {
     /// user's own are seen, and never those outside a container. Through VFIO it is any function of the IOMMU
     /// group that they may have.
     pub fn processes(&self) -> Vec<Process> {
-        let nodes = self.nodes();
-        let proc = self.bus.root.join("proc");
-        let mut found = Vec::new();
-        for name in sysfs::names(&proc).unwrap_or_default() {
-            let Ok(pid) = name.parse::<u32>() else { continue };
-            let folder = proc.join(&name);
-            // A process may end while it is looked at: then it has nothing open.
-            let open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
-            let mut targets = open.filter_map(|file| fs::read_link(file.path()).ok());
-            if pid != std::process::id() && targets.any(|target| nodes.contains(&target)) {
-                let name = sysfs::text(&folder.join("comm")).unwrap_or_default();
-                found.push(Process { pid, name });
-            }
-        }
-        found.sort_by_key(|process| process.pid);
+        let mut found = self.bus.processes_with(&self.nodes());
+        found.retain(|process| process.pid != std::process::id());
         found
+    }
+
+    /// Refuses a function that other processes have, but for those of this one's family: a child may share what its
+    /// parent has open, also with its brothers and sisters.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] with all of them.
+    pub fn refuse_in_process(&self) -> Result<()> {
+        let strangers = self.bus.strangers(self.processes());
+        if strangers.is_empty() {
+            return Ok(());
+        }
+        let by: Vec<String> = strangers.iter().map(|process| format!("{process} has it open")).collect();
+        let pids: Vec<String> = strangers.iter().map(|process| process.pid.to_string()).collect();
+        Err(Error::InUse {
+            function: self.to_string(),
+            by: by.join(", "),
+            remedy: format!("wait for it or end it, as root: kill {}", pids.join(" ")),
+        })
+    }
+
+    /// Whether this process has it open.
+    pub(crate) fn is_open_here(&self) -> bool {
+        let mine = |process: &Process| process.pid == std::process::id();
+        self.bus.processes_with(&self.nodes()).iter().any(mine)
     }
 
     /// The device files that stand for it.
@@ -50,6 +63,56 @@ impl Function {
         let group = sysfs::link_name(&self.path("iommu_group"));
         let uio = uio.into_iter().map(|name| format!("/dev/{name}"));
         uio.chain(group.map(|number| format!("/dev/vfio/{number}"))).map(PathBuf::from).collect()
+    }
+}
+
+impl Bus {
+    /// The processes that have one of these device files open, in order.
+    pub(super) fn processes_with(&self, nodes: &[PathBuf]) -> Vec<Process> {
+        let proc = self.root.join("proc");
+        let mut found = Vec::new();
+        if nodes.is_empty() {
+            return found;
+        }
+        for name in sysfs::names(&proc).unwrap_or_default() {
+            let Ok(pid) = name.parse::<u32>() else { continue };
+            let folder = proc.join(&name);
+            // A process may end while it is looked at: then it has nothing open.
+            let open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
+            let mut targets = open.filter_map(|file| fs::read_link(file.path()).ok());
+            if targets.any(|target| nodes.contains(&target)) {
+                let name = sysfs::text(&folder.join("comm")).unwrap_or_default();
+                found.push(Process { pid, name });
+            }
+        }
+        found.sort_by_key(|process| process.pid);
+        found
+    }
+
+    /// Those that are not of this process's family: the outermost of its ancestors among them, with all descendants.
+    fn strangers(&self, mut holders: Vec<Process>) -> Vec<Process> {
+        let mut ancestors = self.ancestors(std::process::id()).into_iter().rev();
+        if let Some(head) = ancestors.find(|pid| holders.iter().any(|one| one.pid == *pid)) {
+            holders.retain(|one| one.pid != head && !self.ancestors(one.pid).contains(&head));
+        }
+        holders
+    }
+
+    /// The parent of a process, its parent, and so on.
+    fn ancestors(&self, pid: u32) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut next = self.parent(pid);
+        while let Some(pid) = next.filter(|pid| !found.contains(pid)) {
+            found.push(pid);
+            next = self.parent(pid);
+        }
+        found
+    }
+
+    fn parent(&self, pid: u32) -> Option<u32> {
+        let status = fs::read_to_string(self.root.join(format!("proc/{pid}/status"))).ok()?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+        parent.trim().parse().ok().filter(|&parent| parent != 0)
     }
 }
 
@@ -72,5 +135,35 @@ mod tests {
         tree.group(3, "DMA", &["0000:01:00.0"]);
         let found: Vec<u32> = ssd.processes().iter().map(|process| process.pid).collect();
         assert_eq!(found, [7, 42]);
+    }
+
+    #[test]
+    fn strangers_are_refused_and_the_family_is_not() {
+        let tree = Tree::new();
+        let ssd = tree.ssd();
+        std::fs::create_dir_all(ssd.path("uio/uio0")).unwrap();
+        let me = std::process::id();
+        let grandparent = me + 1;
+        let parent = me + 2;
+        for (pid, of) in
+            [(me, parent), (parent, grandparent), (grandparent, 1), (me + 3, me), (me + 4, grandparent)]
+        {
+            tree.file(&format!("proc/{pid}/status"), &format!("Name:\tx\nPPid:\t{of}\nUid:\t0\n"));
+        }
+        tree.process(me, "this", &["/dev/uio0"]);
+        assert!(ssd.is_open_here());
+        ssd.refuse_in_process().unwrap();
+        // A child and an uncle are of the family only as long as one has it of whom all descend.
+        tree.process(me + 3, "child", &["/dev/uio0"]);
+        tree.process(me + 4, "uncle", &["/dev/uio0"]);
+        let error = ssd.refuse_in_process().unwrap_err().to_string();
+        let (child, uncle) = (me + 3, me + 4);
+        assert!(error.contains(&format!("process {child} (child) has it open, process {uncle}")), "{error}");
+        assert!(error.ends_with(&format!("kill {child} {uncle}")), "{error}");
+        tree.process(grandparent, "pytest", &["/dev/uio0"]);
+        ssd.refuse_in_process().unwrap();
+        tree.process(41, "perf", &["/dev/uio0"]);
+        let error = ssd.refuse_in_process().unwrap_err().to_string();
+        assert!(error.contains("process 41 (perf)") && error.ends_with("kill 41"), "{error}");
     }
 }

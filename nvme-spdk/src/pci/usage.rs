@@ -7,10 +7,11 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Function, sysfs};
+use super::{Function, Process, sysfs};
 use crate::error::{Error, Result};
 
-/// A use of a block device of the function: of a namespace, of a partition of it, or of what is built on them.
+/// A use of the kernel's controller, or of a block device of the function: of a namespace, of a partition of it, or of
+/// what is built on them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Usage {
     /// A file system is mounted from it.
@@ -31,6 +32,8 @@ pub enum Usage {
         device: String,
         /// What is built on it, as `dm-0`.
         holder: String,
+        /// How the device mapper calls that, as `vg0-home`.
+        volume: Option<String>,
     },
     /// Something else has claimed it for itself: a mount outside this container, or a file system such as ZFS
     /// that does not say.
@@ -38,6 +41,29 @@ pub enum Usage {
         /// The block device.
         device: String,
     },
+    /// A process has it open: a copy, a benchmark, a virtual machine.
+    Open {
+        /// The device file in `/dev`, of the controller or of a block device.
+        device: String,
+        /// Which process.
+        process: Process,
+    },
+}
+
+impl Usage {
+    /// What ends it, as root.
+    pub fn remedy(&self) -> String {
+        match self {
+            Usage::Mounted { at, .. } => format!("umount {}", quoted(at)),
+            Usage::Swap { device } => format!("swapoff /dev/{device}"),
+            Usage::Holder { holder, .. } if holder.starts_with("md") => format!("mdadm --stop /dev/{holder}"),
+            Usage::Holder { volume: Some(volume), .. } => format!("dmsetup remove {}", quoted(volume)),
+            // What to stop is at least shown.
+            Usage::Holder { holder, .. } => format!("lsblk /dev/{holder}"),
+            Usage::Claimed { device } => format!("lsblk -f /dev/{device}"),
+            Usage::Open { process, .. } => format!("kill {}", process.pid),
+        }
+    }
 }
 
 impl fmt::Display for Usage {
@@ -45,10 +71,14 @@ impl fmt::Display for Usage {
         match self {
             Usage::Mounted { device, at } => write!(f, "{device} is mounted at {at}"),
             Usage::Swap { device } => write!(f, "{device} is swap space"),
-            Usage::Holder { device, holder } => write!(f, "{device} is part of {holder}"),
+            Usage::Holder { device, holder, volume: None } => write!(f, "{device} is part of {holder}"),
+            Usage::Holder { device, holder, volume: Some(volume) } => {
+                write!(f, "{device} is part of {holder} ({volume})")
+            }
             Usage::Claimed { device } => {
                 write!(f, "{device} is claimed by a file system or a volume manager")
             }
+            Usage::Open { device, process } => write!(f, "{process} has {device} open"),
         }
     }
 }
@@ -99,7 +129,26 @@ impl Function {
                     .map(|disk| Usage::Claimed { device: disk.name.clone() }),
             );
         }
-        Ok(found.into_iter().collect())
+        let mut found: Vec<Usage> = found.into_iter().collect();
+        let names = disks.iter().map(|disk| disk.name.clone()).chain(seen).collect();
+        found.extend(self.opened(names));
+        Ok(found)
+    }
+
+    /// The processes that have the controller open, or one of these block devices.
+    fn opened(&self, mut names: BTreeSet<String>) -> Vec<Usage> {
+        for controller in names_if_there(&self.path("nvme")).unwrap_or_default() {
+            // `ng0n1` is a namespace without the block device around it.
+            let beside = names_if_there(&self.path("nvme").join(&controller)).unwrap_or_default();
+            names.extend(beside.into_iter().filter(|name| name.starts_with("ng")));
+            names.insert(controller);
+        }
+        let open = |device: String| {
+            let node = Path::new("/dev").join(&device);
+            let processes = self.bus.processes_with(&[node]);
+            processes.into_iter().map(move |process| Usage::Open { device: device.clone(), process })
+        };
+        names.into_iter().flat_map(open).collect()
     }
 
     /// Refuses what would take the function from its users.
@@ -111,8 +160,14 @@ impl Function {
         if by.is_empty() {
             return Ok(());
         }
+        let mut remedies: Vec<String> = by.iter().map(Usage::remedy).collect();
+        remedies.dedup();
         let by: Vec<String> = by.iter().map(Usage::to_string).collect();
-        Err(Error::InUse { function: self.to_string(), by: by.join(", ") })
+        Err(Error::InUse {
+            function: self.to_string(),
+            by: by.join(", "),
+            remedy: format!("stop that first, as root: {}; or test another device", remedies.join(" && ")),
+        })
     }
 
     /// The disks that the kernel's driver made of its namespaces.
@@ -209,7 +264,8 @@ impl Host {
             found.insert(Usage::Swap { device: device.clone() });
         }
         for holder in block.holders()? {
-            found.insert(Usage::Holder { device: device.clone(), holder: holder.name.clone() });
+            let volume = sysfs::text(&holder.folder.join("dm/name")).ok();
+            found.insert(Usage::Holder { device: device.clone(), holder: holder.name.clone(), volume });
             self.uses(&holder, seen, found)?;
         }
         for partition in block.partitions()? {
@@ -249,6 +305,12 @@ fn device_name(root: &Path, path: &str) -> Option<String> {
     let node = root.join(Path::new(&path).strip_prefix("/dev").ok().map(|rest| Path::new("dev").join(rest))?);
     let node = fs::canonicalize(&node).unwrap_or(node);
     Some(node.file_name()?.to_string_lossy().into_owned())
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// Spaces and the like stand as `\040` in the kernel's tables.
@@ -305,6 +367,7 @@ mod tests {
         assert_eq!(uses(&tree), ["nvme0n1p1 is mounted at /", "nvme0n2 is mounted at /my data"]);
         let error = tree.ssd().refuse_in_use().unwrap_err().to_string();
         assert!(error.contains("0000:01:00.0 is in use: nvme0n1p1 is mounted at /, nvme0n2"), "{error}");
+        assert!(error.contains("as root: umount / && umount '/my data'; or test another"), "{error}");
     }
 
     #[test]
@@ -325,11 +388,52 @@ mod tests {
         // A volume on a volume, mounted under its pretty name.
         tree.holder_of_block("dm-0", "dm-1", "253:1");
         tree.mount("253:9", "/dev/mapper/home", "/home");
+        tree.file("sys/devices/virtual/block/dm-1/dm/name", "home\n");
         tree.dev_link("mapper/home", "../dm-1");
         assert_eq!(
             uses(&tree),
-            ["dm-1 is mounted at /home", "dm-0 is part of dm-1", "nvme0n1p1 is part of dm-0"]
+            ["dm-1 is mounted at /home", "dm-0 is part of dm-1 (home)", "nvme0n1p1 is part of dm-0"]
         );
+        let error = tree.ssd().refuse_in_use().unwrap_err().to_string();
+        assert!(
+            error.contains("as root: umount /home && dmsetup remove home && lsblk /dev/dm-0;"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_processes_have_open() {
+        let tree = Tree::new();
+        tree.disk("nvme0n1", "259:0");
+        tree.partition("nvme0n1", "nvme0n1p1", "259:1");
+        tree.process(41, "dd", &["/dev/nvme0n1p1", "/dev/nvme0n1p1"]);
+        tree.process(42, "nvme", &["/dev/ng0n1"]);
+        tree.process(43, "smartd", &["/dev/nvme0"]);
+        tree.process(44, "other", &["/dev/nvme1", "/dev/nvme0n10"]);
+        assert_eq!(
+            uses(&tree),
+            [
+                "process 42 (nvme) has ng0n1 open",
+                "process 43 (smartd) has nvme0 open",
+                "process 41 (dd) has nvme0n1p1 open"
+            ]
+        );
+        let error = tree.ssd().refuse_in_use().unwrap_err().to_string();
+        assert!(error.contains("as root: kill 42 && kill 43 && kill 41"), "{error}");
+    }
+
+    #[test]
+    fn what_ends_each_use() {
+        let holder = |holder: &str| Usage::Holder {
+            device: "nvme0n1".to_owned(),
+            holder: holder.to_owned(),
+            volume: None,
+        };
+        assert_eq!(holder("md127").remedy(), "mdadm --stop /dev/md127");
+        assert_eq!(holder("bcache0").remedy(), "lsblk /dev/bcache0");
+        let swap = Usage::Swap { device: "nvme0n1p3".to_owned() };
+        assert_eq!(swap.remedy(), "swapoff /dev/nvme0n1p3");
+        assert_eq!(quoted("/a'b c"), r"'/a'\''b c'");
     }
 
     #[test]

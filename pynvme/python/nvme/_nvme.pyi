@@ -46,6 +46,7 @@ class Environment(TypedDict):
 
     hugepages: bool
     pci: bool
+    memory: int
 
 class NvmeEnumerateError(Exception): ...
 class NvmeDeletionError(Exception): ...
