@@ -26,9 +26,9 @@ def embedded_target(megabytes):
 class Runner:
     """Runs cases; `done(case, outcome)` is called for each, in no order when there are several jobs."""
 
-    def __init__(self, folder, logs, done, environment, target=embedded_target):
+    def __init__(self, folder, logs, done, environment, target=embedded_target, start=isolate.start):
         self._folder, self._logs, self._done = folder, pathlib.Path(logs), done
-        self._environment, self._target = environment, target
+        self._environment, self._target, self._start = environment, target, start
         self._stop, self._lock = threading.Event(), threading.Lock()
 
     def run(self, cases, jobs=1):
@@ -40,14 +40,15 @@ class Runner:
                 for part in (units(beside), [[case] for case in alone]):
                     if part and part[0][0].facts.alone:
                         for unit in part:
-                            self._unit(unit)
+                            self.unit(unit)
                     else:
-                        list(pool.map(self._unit, part))
+                        list(pool.map(self.unit, part))
             finally:
                 # Ctrl-C: what runs ends now, what waits does not start.
                 self._stop.set()
 
-    def _unit(self, unit):
+    def unit(self, unit):
+        """Run one unit."""
         outcomes = self._process(unit) if len(unit) > 1 else {}
         for case in unit:
             outcome = outcomes.get(case.id)
@@ -86,7 +87,12 @@ class Runner:
             # Temporary files of a test that was killed go with the folder.
             environment = {**self._environment, "TMPDIR": scratch}
             ended = isolate.run(
-                command, cwd=self._folder, limit=facts.limit, environment=environment, stop=self._stop
+                command,
+                cwd=self._folder,
+                limit=facts.limit,
+                environment=environment,
+                stop=self._stop,
+                start=self._start,
             )
             if self._stop.is_set():
                 return {}

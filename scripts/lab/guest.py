@@ -83,13 +83,13 @@ class Guest:
             file.close()
 
     def run(self, write, deadline):
-        """Passes on what the command writes until it ends, and returns its exit status."""
+        """Passes on what the command writes until it ends, and returns its exit status; deadline() may change."""
         status = b""
         with selectors.DefaultSelector() as selector:
             selector.register(self._output, selectors.EVENT_READ)
             selector.register(self._status, selectors.EVENT_READ)
             while not status.endswith(b"\n"):
-                ready = {key.fileobj for key, _ in selector.select(max(0.0, deadline - time.monotonic()))}
+                ready = {key.fileobj for key, _ in selector.select(max(0.0, deadline() - time.monotonic()))}
                 if not ready:
                     raise TimeoutError
                 if self._status in ready:
