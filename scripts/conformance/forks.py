@@ -20,8 +20,17 @@ PRELOADED = (
     "pygments.formatters.terminal",
     "pygments.lexers.python",
     "xml.etree.ElementTree",
-    *("asyncio", "ctypes", "datetime", "glob", "json", "logging", "math", "multiprocessing.popen_spawn_posix"),
-    *("multiprocessing.queues", "multiprocessing.synchronize", "pdb", "random", "statistics", "unittest.mock"),
+    "asyncio",
+    "ctypes",
+    "glob",
+    "logging",
+    "multiprocessing.popen_spawn_posix",
+    "multiprocessing.queues",
+    "multiprocessing.synchronize",
+    "pdb",
+    "random",
+    "statistics",
+    "unittest.mock",
 )
 
 

@@ -40,7 +40,9 @@ def unusable(address, driver, thorough, start):
     command = [sys.executable, "-m", "usable", address]
     ended = isolate.run(command, cwd=HERE, limit=USABLE, start=start)
     said = ended.output.strip().splitlines() or ["it says nothing"]
-    return "" if ended.status == 0 else f"after it, {shorten(said[-1]) if not ended.timed_out else 'all hangs'}"
+    return (
+        "" if ended.status == 0 else f"after it, {shorten(said[-1]) if not ended.timed_out else 'all hangs'}"
+    )
 
 
 def main(file):

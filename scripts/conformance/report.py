@@ -93,7 +93,11 @@ def render(ids, transports, title, about):
             outcome = transport.outcomes.get(id)
             row += _said(known[id], outcome) if outcome else ["", "", ""]
             if outcome and outcome.why:
-                why.append(f"{NAMES[transport.on]}: {_cell(outcome.why)}" if len(transports) > 1 else _cell(outcome.why))
+                why.append(
+                    f"{NAMES[transport.on]}: {_cell(outcome.why)}"
+                    if len(transports) > 1
+                    else _cell(outcome.why)
+                )
         if any(row[1:]):
             rows.append([*row, "; ".join(why)])
     text += ["## All tests", "", *_table((*head, "why"), rows), ""]

@@ -34,7 +34,9 @@ def arguments():
     )
     parser.add_argument("--on", choices=(*cases.SLOWER, "both"), default="both", help="the transport")
     parser.add_argument("--tests", default="", help="run only what has this in its name")
-    parser.add_argument("--rated", default="", metavar="LETTERS", help="run only what has one of these ratings")
+    parser.add_argument(
+        "--rated", default="", metavar="LETTERS", help="run only what has one of these ratings"
+    )
     parser.add_argument("--failed", action="store_true", help="run only what was not fine the last time")
     parser.add_argument(
         "--jobs", type=int, default=1, help="tests at a time over TCP; timing suffers (default 1)"
@@ -177,7 +179,9 @@ def main():
     for one in running:
         if one.ran:
             fine = sum(report.is_fine(case, one.outcomes[case.id]) for case in one.ran)
-            print(f"conformance: {one.on}: {len(one.ran)} run, {fine} fine, {len(one.regressions)} regressions; see {page}")
+            print(
+                f"conformance: {one.on}: {len(one.ran)} run, {fine} fine, {len(one.regressions)} regressions; see {page}"
+            )
     if failure:
         print(f"conformance: {failure}", file=sys.stderr)
     return 1 if failure or any(one.regressions or not one.is_done for one in running) else 0
