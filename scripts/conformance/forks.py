@@ -17,20 +17,16 @@ import sys
 # What pytest and the tests import, but for the module under test.
 PRELOADED = (
     "pytest",
-    "pygments.formatters.terminal",
-    "pygments.lexers.python",
-    "xml.etree.ElementTree",
-    "asyncio",
+    "narrow",
     "ctypes",
     "glob",
     "logging",
-    "multiprocessing.popen_spawn_posix",
-    "multiprocessing.queues",
-    "multiprocessing.synchronize",
-    "pdb",
+    "multiprocessing.context",
+    "pygments.formatters.terminal",
+    "pygments.lexers.python",
     "random",
     "statistics",
-    "unittest.mock",
+    "xml.etree.ElementTree",
 )
 
 

@@ -19,6 +19,9 @@ from runner import Runner
 
 HERE = pathlib.Path(__file__).resolve().parent
 
+# Looking through all that is installed for plugins takes seconds here, as does looking at tests that do not run.
+PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "nvme.pytest_plugin,narrow"}
+
 # Seconds in which a device shows that it is in order.
 USABLE = 90
 
@@ -48,7 +51,7 @@ def unusable(address, driver, thorough, start):
 def main(file):
     work = json.loads(pathlib.Path(file).read_text())
     address, folder = work["address"], pathlib.Path(work["folder"])
-    variables = environment(work["cache"])
+    variables = {**environment(work["cache"]), **PLUGINS}
     driver = pathlib.Path("/sys/bus/pci/devices", address, "driver").resolve().name
     outcomes = []
     with Forks(variables) as forks:
