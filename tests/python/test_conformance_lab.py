@@ -78,7 +78,7 @@ def test_one_guest_runs_them_all(run):
     assert run.given == [["a", "b", "c"]]
 
 
-@pytest.mark.parametrize(("how", "outcome"), [(HANGS, "timeout"), (DIES, "crashed")])
+@pytest.mark.parametrize("how, outcome", [(HANGS, "timeout"), (DIES, "crashed")])
 def test_the_next_guest_goes_on_after_the_case_that_ended_one(run, how, outcome):
     outcomes, _ = run("abc", lambda case, _: (how if case == "b" else "passed", ""))
     assert outcomes == {"a": "passed", "b": outcome, "c": "passed"}
@@ -106,5 +106,5 @@ def test_a_case_that_spoils_the_device_is_told_from_one_that_finds_it_spoiled(ru
 
 
 def test_a_lab_that_does_not_start_is_no_fault_of_a_test(run):
-    with pytest.raises(RuntimeError, match="no test could begin: .*no QEMU"):
+    with pytest.raises(RuntimeError, match=r"no test could begin: .*no QEMU"):
         run("a", None)
