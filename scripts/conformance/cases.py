@@ -22,6 +22,7 @@ class Facts:
     limit: float = LIMIT
     needs: str = ""
     together: bool = False
+    quick: bool = False
     alone: bool = False
     meant_to_fail: bool = False
     megabytes: int = 0
@@ -58,6 +59,7 @@ def read_ratings(file, on, limit=LIMIT):
             limit=(float(seconds) if seconds != "-" else limit) * slower,
             needs=needs,
             together="together" in flags,
+            quick=on == "pcie" and "quick" in flags,
             alone="alone" in flags,
             meant_to_fail="meant-to-fail" in flags,
             megabytes=int(flags.get("megabytes", 0)),
@@ -85,9 +87,16 @@ def collect(folder, files, environment):
     return ids
 
 
+# How many quick cases share a process.
+COMPANY = 12
+
+
 def units(cases):
-    """Lists of cases that share a process: parameters of a cheap function, every other case by itself."""
-    groups = {}
+    """Lists of cases that share a process: parameters of a cheap function, quick ones, and every other by itself."""
+    groups, quick = {}, 0
     for case in cases:
-        groups.setdefault(case.function if case.facts.together else case.id, []).append(case)
+        key = case.function if case.facts.together else case.id
+        if case.facts.quick:
+            key, quick = quick // COMPANY, quick + 1
+        groups.setdefault(key, []).append(case)
     return list(groups.values())

@@ -167,6 +167,10 @@ class Guest:
         arguments = ["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"]
         arguments += ["-machine", machine, "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,la57=off"]
         arguments += ["-smp", "2", "-m", str(MEMORY_MIB), *iommu]
+        # The root file system would not survive a suspend: 9p's channel is not set up again on resume.
+        arguments += ["-global", "ICH9-LPC.disable_s3=1"]
+        # A drive's commands complete in the order they came, which several threads would not keep.
+        arguments += ["-object", "main-loop,id=main-loop,thread-pool-max=1"]
         arguments += ["-kernel", str(KEPT / "kernel" / "vmlinux"), "-initrd", self._initramfs()]
         arguments += ["-append", kernel_options, "-chardev", "file,id=console,path=/dev/stdout"]
         arguments += ["-serial", "chardev:console", "-device", "virtio-serial-pci"]
