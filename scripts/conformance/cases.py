@@ -88,7 +88,7 @@ def collect(folder, files, environment):
 
 
 # How many quick cases share a process.
-COMPANY = 12
+COMPANY = 8
 
 
 def units(cases):

@@ -15,6 +15,9 @@ from outcome import ERROR, PASSED, SKIPPED, Outcome, of_ended, read_report, shor
 # What the tests assume: exactly 16 I/O queues. The rest is the embedded target's own.
 IO_QUEUES, MEGABYTES = 16, 256
 
+# Seconds for quick cases in company.
+COMPANY_LIMIT = 60
+
 
 def embedded_target(megabytes):
     """A target of its own; a context manager that gives its address."""
@@ -65,6 +68,8 @@ class Runner:
         if self._stop.is_set():
             return {}
         facts = unit[0].facts
+        # Quick cases that are not, together, are not waited for.
+        limit = min(facts.limit, COMPANY_LIMIT) if facts.quick and len(unit) > 1 else facts.limit
         with contextlib.ExitStack() as stack:
             address = ""
             if self._target is not None:
@@ -81,7 +86,7 @@ class Runner:
                 f"--junitxml={report}",
                 "--override-ini=junit_family=legacy",
                 # So that one sees where it hung.
-                f"--override-ini=faulthandler_timeout={max(0.5, facts.limit - 1)}",
+                f"--override-ini=faulthandler_timeout={max(0.5, limit - 1)}",
                 *(case.id for case in unit),
             ]
             # Temporary files of a test that was killed go with the folder.
@@ -89,7 +94,7 @@ class Runner:
             ended = isolate.run(
                 command,
                 cwd=self._folder,
-                limit=facts.limit,
+                limit=limit,
                 environment=environment,
                 stop=self._stop,
                 start=self._start,

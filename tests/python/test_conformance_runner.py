@@ -245,11 +245,11 @@ def test_a_forked_test_ends_like_a_started_one(folder, everything, monkeypatch):
     from forks import Forks
     from runner import Runner
 
-    environment = cases.environment(folder / "work/pycache")
+    environment = {**cases.environment(folder / "work/pycache"), "PYTEST_PLUGINS": "narrow"}
     ratings = cases.read_ratings(folder / "ratings.tsv", "tcp", 3)
     known = [
         cases.Case(id, ratings.get(id.partition("[")[0], cases.Facts(limit=3)))
-        for id in cases.collect(folder, ["suite_test.py"], environment)
+        for id in cases.collect(folder, ["suite_test.py"], cases.environment(folder / "work/pycache"))
     ]
     outcomes = {}
     with Forks(environment) as forks:
@@ -269,6 +269,20 @@ def test_a_forked_test_ends_like_a_started_one(folder, everything, monkeypatch):
     }
     for name in ("abort", "exit", "hang", "leaves_a_child"):
         assert outcomes[f"test_{name}"].why == results[name]["why"]
+
+
+def test_quick_cases_share_a_process_in_the_lab(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import cases
+
+    def sizes(on):
+        ratings = cases.read_ratings(FOLDER / "ratings.tsv", on)
+        quick = [cases.Case(id, facts) for id, facts in ratings.items() if facts.quick]
+        return [len(unit) for unit in cases.units(quick)]
+
+    assert sizes("tcp") == []
+    *full, last = sizes("pcie")
+    assert set(full) == {cases.COMPANY} and 0 < last <= cases.COMPANY
 
 
 def test_the_report(folder, everything):
