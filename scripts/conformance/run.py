@@ -118,8 +118,15 @@ class Transport:
         chosen = [case for case in chosen if not options.rated or case.facts.rating in options.rated]
         if options.failed:
             chosen = [c for c in chosen if c.id not in outcomes or not report.is_fine(c, outcomes[c.id])]
-            # An interrupted run goes on with what it did not come to, the quick ones first.
-            chosen.sort(key=lambda case: (case.id in outcomes, not case.facts.quick, case.facts.limit))
+            # An interrupted run goes on with what it did not come to, first with what ought to pass and is quick.
+            chosen.sort(
+                key=lambda case: (
+                    case.id in outcomes,
+                    case.facts.rating not in "YC",
+                    not case.facts.quick,
+                    case.facts.limit,
+                )
+            )
         self._chosen = chosen
         if not chosen:
             return
