@@ -18,6 +18,7 @@ pciaddr ?=
 port ?= 4420
 JOBS ?= 1
 FAILED ?=
+ON ?= both
 PAIRS ?= 15
 SECONDS ?= 1
 TIMEOUT ?= 1800
@@ -88,10 +89,10 @@ test-pcie: module ## run the PCIe tests in the lab, or Python's with TESTS=… (
 	@scripts/test-pcie --timeout $(TIMEOUT) $(if $(VFIO),--vfio) $(TESTS)
 
 .PHONY: conformance
-conformance: module ## run pynvme's own tests, writes docs/conformance.md (TESTS=… JOBS=1 FAILED=1)
+conformance: module ## run pynvme's own tests, writes docs/conformance.md (ON=tcp|pcie TESTS=… FAILED=1)
 	@scripts/conformance/setup
 	@scripts/with-hugepages 1536 $(python) -B scripts/conformance/run.py \
-	    --tests '$(TESTS)' --jobs $(JOBS) $(if $(FAILED),--failed)
+	    --on $(ON) --tests '$(TESTS)' --jobs $(JOBS) $(if $(FAILED),--failed)
 
 .PHONY: stubtest
 stubtest: module ## compare the types of the Python module with the module itself

@@ -162,8 +162,8 @@ class _Queue:
         return done
 
     def _slot(self, index):
-        assert 0 <= index < self._qsize, f"the queue has {self._qsize} entries"
-        at = index * self._slot_bytes
+        assert -self._qsize <= index < self._qsize, f"the queue has {self._qsize} entries"
+        at = index % self._qsize * self._slot_bytes
         if isinstance(self._memory, PRPList):
             return self._memory.find_buffer_by_offset(at, self._memory.offset // PRP_BYTES)
         return self._memory, self._memory.offset + at
@@ -231,11 +231,11 @@ class IOSQ(_Queue):
         ).waitdone()
 
     def __getitem__(self, index):
-        return self._entries.get(index)
+        return self._entries.get(index % self._qsize)
 
     def __setitem__(self, index, sqe):
         self._store(index, sqe)
-        self._entries[index] = sqe
+        self._entries[index % self._qsize] = sqe
 
     @property
     def tail(self):

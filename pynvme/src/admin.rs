@@ -49,7 +49,9 @@ impl Admin {
         data: Result<Option<Data>, Error>,
         callback: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        let data = data.and_then(|data| data.map(Data::within_prp_list).transpose());
+        let is_transfer = !self.controller.is_for_queue(command);
+        let describe = |data: Data| if is_transfer { data.within_prp_list() } else { Ok(data) };
+        let data = data.and_then(|data| data.map(describe).transpose());
         match data.and_then(|data| self.controller.submit(command, data)) {
             Ok(token) => self.callbacks.keep(token, callback),
             Err(error) => return Err(refuse(py, error, callback.as_ref(), SUBMITTING)),

@@ -119,9 +119,9 @@ impl Buffer {
     /// Parameters
     /// ----------
     /// byte_end : int
-    ///     The last byte of the field, from 0 on.
+    ///     The last byte of the field, from 0 on; a negative number counts from the end, as an index does.
     /// byte_begin : int, optional
-    ///     The first; the last one if left out. Bytes behind the buffer are left out.
+    ///     The first; the last one if left out. Bytes outside of the buffer are left out.
     /// type : type, optional
     ///     int, which is the default, or str.
     ///
@@ -138,12 +138,16 @@ impl Buffer {
     pub(crate) fn data<'py>(
         &self,
         py: Python<'py>,
-        byte_end: Int<usize>,
-        byte_begin: OptionalInt<usize>,
+        byte_end: Int<isize>,
+        byte_begin: OptionalInt<isize>,
         r#type: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let begin = byte_begin.map_or(byte_end.0, |begin| begin.0);
-        let bytes = self.memory.to_vec(begin..byte_end.0.saturating_add(1));
+        let len = self.memory.len() as isize;
+        let from_start = |byte: isize| if byte < 0 { byte.saturating_add(len) } else { byte };
+        let inside = |byte: isize| usize::try_from(byte).unwrap_or(0);
+        let end = from_start(byte_end.0).saturating_add(1);
+        let bytes = self.memory.to_vec(inside(from_start(begin))..inside(end));
         value(py, &bytes, r#type)
     }
 

@@ -10,15 +10,19 @@ PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
 
 LIMIT = 60.0
 
+# How much longer a test may take in the lab, whose processors are emulated.
+SLOWER = {"tcp": 1, "pcie": 3}
+
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
     """What is known about a test function before it runs; a line of ratings.tsv."""
 
-    rating: str = "-"
+    rating: str = "?"
     limit: float = LIMIT
     needs: str = ""
     together: bool = False
+    quick: bool = False
     alone: bool = False
     meant_to_fail: bool = False
     megabytes: int = 0
@@ -42,19 +46,20 @@ class Case:
         return self.id.partition("::")[2]
 
 
-def read_ratings(file, limit=LIMIT):
-    """Facts by function."""
-    ratings = {}
+def read_ratings(file, on, limit=LIMIT):
+    """Facts by function, for a transport."""
+    ratings, slower = {}, SLOWER[on]
     for line in pathlib.Path(file).read_text().splitlines():
         if not line or line.startswith("#"):
             continue
-        function, rating, seconds, flags, needs = line.split("\t")
+        function, tcp, pcie, seconds, flags, needs = line.split("\t")
         flags = dict(flag.partition("=")[::2] for flag in flags.split(",") if flag != "-")
         ratings[function] = Facts(
-            rating=rating,
-            limit=float(seconds) if seconds != "-" else limit,
+            rating={"tcp": tcp, "pcie": pcie}[on],
+            limit=(float(seconds) if seconds != "-" else limit) * slower,
             needs=needs,
             together="together" in flags,
+            quick=on == "pcie" and "quick" in flags,
             alone="alone" in flags,
             meant_to_fail="meant-to-fail" in flags,
             megabytes=int(flags.get("megabytes", 0)),
@@ -72,20 +77,26 @@ def environment(cache):
     return {**ours, "PYTHONPYCACHEPREFIX": str(cache), "PYTHONUNBUFFERED": "1"}
 
 
-def collect(folder, files, ratings, limit, environment):
-    """All cases in the files, in pytest's order."""
+def collect(folder, files, environment):
+    """The identifiers of all cases in the files, in pytest's order."""
     command = [*PYTEST, "--collect-only", "-q", "-o", "addopts=", *files]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     ids = [line for line in done.stdout.splitlines() if "::" in line and not line.startswith(" ")]
     if done.returncode != 0 or not ids:
         raise RuntimeError(f"cannot collect the tests in {folder}:\n{(done.stdout + done.stderr)[-2000:]}")
-    unknown = Facts(limit=limit)
-    return [Case(id, ratings.get(id.partition("[")[0], unknown)) for id in ids]
+    return ids
+
+
+# How many quick cases share a process.
+COMPANY = 8
 
 
 def units(cases):
-    """Lists of cases that share a process: parameters of a cheap function, every other case by itself."""
-    groups = {}
+    """Lists of cases that share a process: parameters of a cheap function, quick ones, and every other by itself."""
+    groups, quick = {}, 0
     for case in cases:
-        groups.setdefault(case.function if case.facts.together else case.id, []).append(case)
+        key = case.function if case.facts.together else case.id
+        if case.facts.quick:
+            key, quick = quick // COMPANY, quick + 1
+        groups.setdefault(key, []).append(case)
     return list(groups.values())

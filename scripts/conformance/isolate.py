@@ -55,14 +55,18 @@ class _Ends:
         return (self._head + dropped + self._tail).decode(errors="replace")
 
 
-def _marked(mark):
-    """Processes with a mark in their environment."""
+def _marked(mark, session):
+    """Processes with a mark in their environment, or in the session of the one that had it first."""
     wanted = f"{MARK}={mark}".encode()
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():
             # Gone meanwhile, or somebody else's.
             with contextlib.suppress(OSError):
                 if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    yield int(entry.name)
+                    continue
+                state, _, _, its_session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                if int(its_session) == session and state != "Z":
                     yield int(entry.name)
 
 
@@ -80,12 +84,9 @@ def _kill(pids):
             os.kill(pid, signal.SIGKILL)
 
 
-def run(command, *, cwd, limit, environment=None, stop=None):
-    """Run a command for at most `limit` seconds, or until the event `stop` is set."""
-    mark = uuid.uuid4().hex
-    environment = {**(os.environ if environment is None else environment), MARK: mark}
-    output, begin, timed_out = _Ends(), time.monotonic(), False
-    process = subprocess.Popen(
+def start(command, cwd, environment):
+    """Start a command in a session of its own."""
+    return subprocess.Popen(
         command,
         cwd=cwd,
         env=environment,
@@ -94,6 +95,14 @@ def run(command, *, cwd, limit, environment=None, stop=None):
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+
+
+def run(command, *, cwd, limit, environment=None, stop=None, start=start):
+    """Run a command for at most `limit` seconds, or until the event `stop` is set."""
+    mark = uuid.uuid4().hex
+    environment = {**(os.environ if environment is None else environment), MARK: mark}
+    output, begin, timed_out = _Ends(), time.monotonic(), False
+    process = start(command, cwd, environment)
     # The end of the stream is no sign of anything: whoever is left behind still holds it.
     with process.stdout as stream, selectors.DefaultSelector() as selector:
         os.set_blocking(stream.fileno(), False)
@@ -118,14 +127,14 @@ def run(command, *, cwd, limit, environment=None, stop=None):
         seconds = time.monotonic() - begin
         # Helpers that end with whoever started them, as multiprocessing has them, get the time to.
         until = time.monotonic() + GRACE
-        while (left := list(_marked(mark))) and not timed_out and time.monotonic() < until:
+        while (left := list(_marked(mark, process.pid))) and not timed_out and time.monotonic() < until:
             time.sleep(0.02)
         names = sorted(_name(pid) for pid in left)
         while left:
             _kill(left)
             time.sleep(0.01)
             # A zombie has no environment any more.
-            left = list(_marked(mark))
+            left = list(_marked(mark, process.pid))
         # What had been written before the end.
         until = time.monotonic() + 1
         while time.monotonic() < until and drain(0):

@@ -6,13 +6,20 @@ import pathlib
 
 from outcome import CRASHED, ERROR, FAILED, PASSED, SKIPPED, TIMEOUT
 
+ABOUT = (
+    "`driver_test.py`, `scripts/test_examples.py`, and for PCIe the tests in `scripts/psd.py` and `scripts/zns.py` of "
+    "pynvme {}, unmodified, each in a process of its own: over TCP on the embedded NVMe/TCP target ({}), and over PCIe "
+    "on QEMU's controller, in the lab. `make conformance` writes this page; ratings are what studying the tests says "
+    "about the transport."
+)
+NAMES = {"tcp": "TCP", "pcie": "PCIe"}
 RATINGS = {
-    "Y": "passes on any NVMe/TCP target",
-    "C": "passes on a target set up for it, as the embedded one is here",
+    "Y": "passes on any NVMe/TCP target, on QEMU's controller",
+    "C": "passes where that is set up for it, as it is here",
     "P": "partly: only warns, races, or compares timing",
     "S": "skips itself",
-    "N": "takes what a TCP port has not, or fails on purpose",
-    "-": "not rated",
+    "N": "takes what there is not, or fails on purpose",
+    "?": "not rated",
 }
 OUTCOMES = (PASSED, FAILED, ERROR, SKIPPED, CRASHED, TIMEOUT)
 
@@ -40,31 +47,60 @@ def _table(head, rows):
     return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
-def _row(case, outcome):
+def _said(case, outcome):
+    """The cells of a case on one transport, but for the reason."""
     said = "failed, as meant" if case.facts.meant_to_fail and is_fine(case, outcome) else outcome.outcome
-    return [f"`{case.id}`", said, f"{outcome.seconds:.1f}", case.facts.rating, _cell(outcome.why)]
+    return [case.facts.rating, said, f"{outcome.seconds:.1f}"]
 
 
-def render(cases, outcomes, title, about):
-    """The report as text; cases without an outcome were not run."""
-    ran = [(case, outcomes[case.id]) for case in cases if case.id in outcomes]
+def _totals(ran):
     counts = collections.Counter((case.facts.rating, outcome.outcome) for case, outcome in ran)
-    totals = []
+    rows = []
     for rating, meaning in RATINGS.items():
         row = [counts[rating, outcome] for outcome in OUTCOMES]
         if any(row):
-            totals.append([f"{rating}: {meaning}", *map(str, row), str(sum(row))])
+            rows.append([f"{rating}: {meaning}", *map(str, row), str(sum(row))])
     row = [sum(counts[rating, outcome] for rating in RATINGS) for outcome in OUTCOMES]
-    totals.append(["all", *map(str, row), str(sum(row))])
+    return _table(("rating", *OUTCOMES, "sum"), [*rows, ["all", *map(str, row), str(sum(row))]])
 
-    regressions = [_row(case, outcome) for case, outcome in ran if is_regression(case, outcome)]
-    head = ("test", "outcome", "seconds", "rating", "why")
-    text = [f"# {title}", "", about, "", "## Totals", "", *_table(("rating", *OUTCOMES, "sum"), totals), ""]
-    if len(ran) < len(cases):
-        text += [f"{len(cases) - len(ran)} of {len(cases)} tests have not been run.", ""]
-    text += ["## Regressions", "", "Tests rated Y or C that did not pass, and any that crashed or hung.", ""]
-    text += _table(head, regressions) if regressions else ["None."]
-    text += ["", "## All tests", "", *_table(head, [_row(case, outcome) for case, outcome in ran]), ""]
+
+def _section(transport):
+    """Totals and regressions of one transport."""
+    ran = [(case, transport.outcomes[case.id]) for case in transport.cases if case.id in transport.outcomes]
+    text = [f"## {NAMES[transport.on]}", "", *_totals(ran), ""]
+    if len(ran) < len(transport.cases):
+        text += [f"{len(transport.cases) - len(ran)} of {len(transport.cases)} tests have not been run.", ""]
+    regressions = [(case, outcome) for case, outcome in ran if is_regression(case, outcome)]
+    text += ["Regressions, which are tests rated Y or C that did not pass, and any that crashed or hung:"]
+    if not regressions:
+        return [*text[:-1], text[-1] + " none.", ""]
+    rows = [[f"`{case.id}`", *_said(case, outcome), _cell(outcome.why)] for case, outcome in regressions]
+    return [*text, "", *_table(("test", "rating", "outcome", "seconds", "why"), rows), ""]
+
+
+def render(ids, transports, title, about):
+    """The report as text; cases without an outcome were not run."""
+    text = [f"# {title}", "", about, ""]
+    for transport in transports:
+        text += _section(transport)
+    head, rows = ["test"], []
+    for transport in transports:
+        head += [NAMES[transport.on], "outcome", "seconds"]
+    by_id = [{case.id: case for case in transport.cases} for transport in transports]
+    for id in ids:
+        row, why = [f"`{id}`"], []
+        for transport, known in zip(transports, by_id):
+            outcome = transport.outcomes.get(id)
+            row += _said(known[id], outcome) if outcome else ["", "", ""]
+            if outcome and outcome.why:
+                why.append(
+                    f"{NAMES[transport.on]}: {_cell(outcome.why)}"
+                    if len(transports) > 1
+                    else _cell(outcome.why)
+                )
+        if any(row[1:]):
+            rows.append([*row, "; ".join(why)])
+    text += ["## All tests", "", *_table((*head, "why"), rows), ""]
     return "\n".join(text)
 
 

@@ -15,6 +15,9 @@ from outcome import ERROR, PASSED, SKIPPED, Outcome, of_ended, read_report, shor
 # What the tests assume: exactly 16 I/O queues. The rest is the embedded target's own.
 IO_QUEUES, MEGABYTES = 16, 256
 
+# Seconds for quick cases in company.
+COMPANY_LIMIT = 60
+
 
 def embedded_target(megabytes):
     """A target of its own; a context manager that gives its address."""
@@ -26,9 +29,9 @@ def embedded_target(megabytes):
 class Runner:
     """Runs cases; `done(case, outcome)` is called for each, in no order when there are several jobs."""
 
-    def __init__(self, folder, logs, done, environment, target=embedded_target):
+    def __init__(self, folder, logs, done, environment, target=embedded_target, start=isolate.start):
         self._folder, self._logs, self._done = folder, pathlib.Path(logs), done
-        self._environment, self._target = environment, target
+        self._environment, self._target, self._start = environment, target, start
         self._stop, self._lock = threading.Event(), threading.Lock()
 
     def run(self, cases, jobs=1):
@@ -40,14 +43,15 @@ class Runner:
                 for part in (units(beside), [[case] for case in alone]):
                     if part and part[0][0].facts.alone:
                         for unit in part:
-                            self._unit(unit)
+                            self.unit(unit)
                     else:
-                        list(pool.map(self._unit, part))
+                        list(pool.map(self.unit, part))
             finally:
                 # Ctrl-C: what runs ends now, what waits does not start.
                 self._stop.set()
 
-    def _unit(self, unit):
+    def unit(self, unit):
+        """Run one unit."""
         outcomes = self._process(unit) if len(unit) > 1 else {}
         for case in unit:
             outcome = outcomes.get(case.id)
@@ -64,6 +68,8 @@ class Runner:
         if self._stop.is_set():
             return {}
         facts = unit[0].facts
+        # Quick cases that are not, together, are not waited for.
+        limit = min(facts.limit, COMPANY_LIMIT) if facts.quick and len(unit) > 1 else facts.limit
         with contextlib.ExitStack() as stack:
             address = ""
             if self._target is not None:
@@ -80,13 +86,18 @@ class Runner:
                 f"--junitxml={report}",
                 "--override-ini=junit_family=legacy",
                 # So that one sees where it hung.
-                f"--override-ini=faulthandler_timeout={max(0.5, facts.limit - 1)}",
+                f"--override-ini=faulthandler_timeout={max(0.5, limit - 1)}",
                 *(case.id for case in unit),
             ]
             # Temporary files of a test that was killed go with the folder.
             environment = {**self._environment, "TMPDIR": scratch}
             ended = isolate.run(
-                command, cwd=self._folder, limit=facts.limit, environment=environment, stop=self._stop
+                command,
+                cwd=self._folder,
+                limit=limit,
+                environment=environment,
+                stop=self._stop,
+                start=self._start,
             )
             if self._stop.is_set():
                 return {}

@@ -52,7 +52,8 @@ def main():
         signal.signal(number, exit_on_signal)
     try:
         with Guest(given.command, pathlib.Path.cwd(), given.vfio, given.qemu) as guest:
-            return guest.run(write, time.monotonic() + given.timeout)
+            until = time.monotonic() + given.timeout
+            return guest.run(write, lambda: until)
     except TimeoutError:
         complain(
             f"the command did not end within {given.timeout:g} s; the guest was ended.",

@@ -83,13 +83,13 @@ class Guest:
             file.close()
 
     def run(self, write, deadline):
-        """Passes on what the command writes until it ends, and returns its exit status."""
+        """Passes on what the command writes until it ends, and returns its exit status; deadline() may change."""
         status = b""
         with selectors.DefaultSelector() as selector:
             selector.register(self._output, selectors.EVENT_READ)
             selector.register(self._status, selectors.EVENT_READ)
             while not status.endswith(b"\n"):
-                ready = {key.fileobj for key, _ in selector.select(max(0.0, deadline - time.monotonic()))}
+                ready = {key.fileobj for key, _ in selector.select(max(0.0, deadline() - time.monotonic()))}
                 if not ready:
                     raise TimeoutError
                 if self._status in ready:
@@ -168,6 +168,10 @@ class Guest:
         arguments = ["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"]
         arguments += ["-machine", machine, "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,la57=off"]
         arguments += ["-smp", "2", "-m", str(MEMORY_MIB), *iommu]
+        # The root file system would not survive a suspend: 9p's channel is not set up again on resume.
+        arguments += ["-global", "ICH9-LPC.disable_s3=1"]
+        # A drive's commands complete in the order they came, which several threads would not keep.
+        arguments += ["-object", "main-loop,id=main-loop,thread-pool-max=1"]
         arguments += ["-kernel", str(KEPT / "kernel" / "vmlinux"), "-initrd", self._initramfs()]
         arguments += ["-append", kernel_options, "-chardev", "file,id=console,path=/dev/stdout"]
         arguments += ["-serial", "chardev:console", "-device", "virtio-serial-pci"]

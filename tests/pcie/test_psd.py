@@ -54,6 +54,35 @@ def test_a_list_of_prps():
             call()
 
 
+@pytest.mark.parametrize("pages", [1, 506, 507, 1024])
+def test_memory_larger_than_a_transfer(nvme0, pages):
+    cq = IOCQ(nvme0, 1, 16, PRP(4096 * pages))
+    sq = IOSQ(nvme0, 1, 16, PRP(4096 * pages))
+    assert (cq.id, sq.id) == (1, 1)
+    sq[0] = SQE(0, 1)
+    sq.tail = 1
+    assert completes(cq, 0).status == 0
+    sq.delete()
+    cq.delete()
+
+
+def test_slots_counted_from_the_end(nvme0):
+    cq, sq = IOCQ(nvme0, 1, 4, PRP()), IOSQ(nvme0, 1, 4, PRP())
+    sq[0], sq[1], sq[2] = SQE(1 << 16, 1), SQE(2 << 16, 1), SQE(3 << 16, 1)
+    sq.tail = 3
+    completes(cq, 2)
+    cq.head = 3
+    sq[-1] = SQE(4 << 16, 1)
+    assert sq[3] is sq[-1]
+    sq.tail = 0
+    assert completes(cq, -1).cid == cq[3].cid == 4
+    for call in (lambda: cq[4], lambda: cq[-5]):
+        with pytest.raises(AssertionError, match="the queue has 4 entries"):
+            call()
+    sq.delete()
+    cq.delete()
+
+
 @pytest.mark.parametrize("qsize", [2, 7, 64])
 def test_write_and_read_around_the_ring(nvme0, qsize):
     cq, sq = IOCQ(nvme0, 1, qsize, PRP(4096)), IOSQ(nvme0, 1, qsize, PRP(4096))

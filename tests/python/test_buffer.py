@@ -90,6 +90,10 @@ def test_fields():
     assert buf.data(3, 0) == 0x03020100
     assert buf.data(15, 0) == int.from_bytes(bytes(range(16)), "little")
     assert buf.data(31, 0) == int.from_bytes(bytes(range(32)), "little")
+    assert buf.data(-1) == 63 and buf.data(-1, -4) == buf.data(63, 60) == 0x3F3E3D3C
+    assert buf.data(-13, -16) == buf.data(51, 48)
+    assert buf.data(70, 62) == 0x3F3E and buf.data(-64, -70) == 0 and buf.data(-65, -70) == 0
+    assert buf.data(1, -70) == 0x0100
     buf[0:] = b"text    "
     assert buf.data(7, 0, str) == "text"
     with pytest.raises(AssertionError, match="identify data should be int or str"):

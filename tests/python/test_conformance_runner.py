@@ -79,6 +79,20 @@ SUITE = """
         if n == 4:
             assert False, "four"
 
+    def test_forks_a_child():
+        # It has no environment of its own, and does not end.
+        if os.fork() == 0:
+            time.sleep(613)
+
+    def test_is_the_main_program():
+        import multiprocessing
+        import __main__
+
+        assert __main__.__spec__.name == "pytest.__main__"
+        assert sys.path[0] == os.getcwd() and sys.stdin.read() == ""
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            assert pool.apply(os.getsid, (0,)) == os.getpid() == os.getsid(0)
+
     SPOILED = []
 
     @pytest.mark.parametrize("n", range(3))
@@ -92,15 +106,15 @@ SUITE = """
 
 RATINGS = """\
 # comment
-suite_test.py::test_pass\tY\t-\t-\tany
-suite_test.py::test_skip\tS\t-\t-\tsan
-suite_test.py::test_fail\tC\t-\t-\tany
-suite_test.py::test_setup\tN\t-\t-\tPCIe
-suite_test.py::test_hang\tN\t1.5\t-\tany
-suite_test.py::test_together\tY\t20\ttogether\tany
-suite_test.py::test_spoils_the_next\tY\t20\ttogether\tany
-suite_test.py::test_flood\tP\t60\t-\tany
-suite_test.py::test_meant\tN\t-\tmeant-to-fail\tany
+suite_test.py::test_pass\tY\tN\t-\t-\tany
+suite_test.py::test_skip\tS\tN\t-\t-\tsan
+suite_test.py::test_fail\tC\tN\t-\t-\tany
+suite_test.py::test_setup\tN\tN\t-\t-\tPCIe
+suite_test.py::test_hang\tN\tN\t1.5\t-\tany
+suite_test.py::test_together\tY\tN\t20\ttogether\tany
+suite_test.py::test_spoils_the_next\tY\tN\t20\ttogether\tany
+suite_test.py::test_flood\tP\tN\t60\t-\tany
+suite_test.py::test_meant\tN\tN\t-\tmeant-to-fail\tany
 """
 
 
@@ -113,7 +127,18 @@ def is_alive(pid):
 
 
 def start(folder, *arguments, **options):
-    command = [sys.executable, "-B", FOLDER / "run.py", "--no-target", "--limit", "3", "--folder", folder]
+    command = [
+        sys.executable,
+        "-B",
+        FOLDER / "run.py",
+        "--on",
+        "tcp",
+        "--no-target",
+        "--limit",
+        "3",
+        "--folder",
+        folder,
+    ]
     command += ["--files", "suite_test.py", "--ratings", folder / "ratings.tsv", "--work", folder / "work"]
     command += ["--report", folder / "report.md", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
@@ -122,7 +147,7 @@ def start(folder, *arguments, **options):
 def run(folder, *arguments):
     process = start(folder, *arguments)
     output = process.communicate(timeout=120)[0]
-    results = json.loads((folder / "work/results.json").read_text())["tests"]
+    results = json.loads((folder / "work/tcp.json").read_text())["tests"]
     return process.returncode, output, {r["id"].partition("::test_")[2]: r for r in results}
 
 
@@ -162,6 +187,8 @@ def test_every_outcome_is_told_apart(everything):
         "together[3]": "passed",
         "together[4]": "failed",
         "together[5]": "passed",
+        "forks_a_child": "passed",
+        "is_the_main_program": "passed",
         "spoils_the_next[0]": "passed",
         "spoils_the_next[1]": "passed",
         "spoils_the_next[2]": "passed",
@@ -185,6 +212,7 @@ def test_the_reasons_are_said(folder, everything):
         "hang": f"no end within 2 s, in test_hang (line {line['time.sleep(600)']})",
         "flood": "RuntimeError: the end of the flood",
         "leaves_a_child": "left 1 process(es) behind: sleep 611",
+        "forks_a_child": "left 1 process(es) behind: ",
     }.items():
         assert results[name]["why"].startswith(said), results[name]
     assert "SIGSEGV" in results["segfault"]["why"]
@@ -199,7 +227,7 @@ def test_limits_are_kept(everything):
 
 
 def test_logs_are_kept_and_bounded(folder, everything):
-    logs = {file.name: file.stat().st_size for file in (folder / "work/logs").iterdir()}
+    logs = {file.name: file.stat().st_size for file in (folder / "work/logs/tcp").iterdir()}
     assert "suite_test.py_test_abort.log" in logs and "suite_test.py_test_pass.log" not in logs
     assert max(logs.values()) < 1 << 20
 
@@ -211,19 +239,65 @@ def test_nothing_is_left_behind(folder, test):
     assert not is_alive(pid)
 
 
+def test_a_forked_test_ends_like_a_started_one(folder, everything, monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import cases
+    from forks import Forks
+    from runner import Runner
+
+    environment = {**cases.environment(folder / "work/pycache"), "PYTEST_PLUGINS": "narrow"}
+    ratings = cases.read_ratings(folder / "ratings.tsv", "tcp", 3)
+    known = [
+        cases.Case(id, ratings.get(id.partition("[")[0], cases.Facts(limit=3)))
+        for id in cases.collect(folder, ["suite_test.py"], cases.environment(folder / "work/pycache"))
+    ]
+    outcomes = {}
+    with Forks(environment) as forks:
+        runner = Runner(
+            folder,
+            folder / "forked",
+            lambda case, outcome: outcomes.update({case.name: outcome}),
+            environment,
+            None,
+            forks.start,
+        )
+        for unit in cases.units(known):
+            runner.unit(unit)
+    _, _, results = everything
+    assert {name.partition("test_")[2]: outcome.outcome for name, outcome in outcomes.items()} == {
+        name: result["outcome"] for name, result in results.items()
+    }
+    for name in ("abort", "exit", "hang", "leaves_a_child"):
+        assert outcomes[f"test_{name}"].why == results[name]["why"]
+
+
+def test_quick_cases_share_a_process_in_the_lab(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    import cases
+
+    def sizes(on):
+        ratings = cases.read_ratings(FOLDER / "ratings.tsv", on)
+        quick = [cases.Case(id, facts) for id, facts in ratings.items() if facts.quick]
+        return [len(unit) for unit in cases.units(quick)]
+
+    assert sizes("tcp") == []
+    *full, last = sizes("pcie")
+    assert set(full) == {cases.COMPANY} and 0 < last <= cases.COMPANY
+
+
 def test_the_report(folder, everything):
     status, output, _ = everything
     assert status == 1
     text = (folder / "report.md").read_text()
-    regressions = text.partition("## Regressions")[2].partition("## All tests")[0]
+    regressions = text.partition("Regressions")[2].partition("## All tests")[0]
     for name in ("fail", "abort", "hang", "together[2]", "together[4]"):
         assert f"test_{name}`" in regressions
     for name in ("pass", "skip", "setup", "flood", "meant", "together[0]"):
         assert f"test_{name}`" not in regressions
-    assert "| `suite_test.py::test_meant` | failed, as meant |" in text
+    assert "| `suite_test.py::test_meant` | N | failed, as meant |" in text
     assert "no \\| such sum" in text
     # passed, failed, error, skipped, crashed, timeout, sum
-    assert "| all | 9 | 4 | 1 | 1 | 4 | 3 | 22 |" in text
+    assert "| all | 11 | 4 | 1 | 1 | 4 | 3 | 24 |" in text
     assert "13 regressions" not in output and "9 regressions" in output
 
 
@@ -235,7 +309,7 @@ def test_status_zero_and_the_filter(folder, everything):
 def test_only_what_failed_runs_again(folder, everything):
     _, output, results = run(folder, "--failed", "--tests", "together")
     assert "[  2/2]" in output and "test_together[2]" in output and "test_together[4]" in output
-    assert len(results) == 22, "the others are still known"
+    assert len(results) == 24, "the others are still known"
 
 
 def test_ctrl_c_ends_it(folder, everything):
@@ -297,11 +371,17 @@ def test_every_rating_can_be_read(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     import cases
 
-    ratings = cases.read_ratings(FOLDER / "ratings.tsv")
-    assert {facts.rating for facts in ratings.values()} == set("YCPSN")
-    assert all(10 <= facts.limit <= 900 for facts in ratings.values())
-    assert {name.partition("::")[0] for name in ratings} == {"driver_test.py", "scripts/test_examples.py"}
-    assert sum(facts.meant_to_fail for facts in ratings.values()) == 2
+    examples = {"driver_test.py", "scripts/test_examples.py"}
+    for on, files in {"tcp": examples, "pcie": examples | {"scripts/psd.py", "scripts/zns.py"}}.items():
+        ratings = {
+            id: facts
+            for id, facts in cases.read_ratings(FOLDER / "ratings.tsv", on).items()
+            if facts.rating != "-"
+        }
+        assert {facts.rating for facts in ratings.values()} == set("YCPSN")
+        assert all(10 <= facts.limit / cases.SLOWER[on] <= 900 for facts in ratings.values())
+        assert {name.partition("::")[0] for name in ratings} == files
+        assert sum(facts.meant_to_fail for facts in ratings.values()) == 2
 
 
 def test_reasons_do_not_change_from_run_to_run(monkeypatch):

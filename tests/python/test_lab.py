@@ -32,6 +32,7 @@ print(json.dumps({
         for path in glob.glob("/sys/bus/pci/devices/*/class") if read(path) == "0x010802"
     },
     "hugepages": [line.split()[1] for line in open("/proc/meminfo") if line.startswith("HugePages_Free")],
+    "sleep": read("/sys/power/mem_sleep"),
     "mounts": [line.split()[1] for line in open("/proc/mounts") if line.split()[2] == "hugetlbfs"],
 }))'
     no-such-command
@@ -119,6 +120,7 @@ def test_a_command_runs_in_the_guest(mark):
     assert facts["controllers"] == {one.address: "uio_pci_generic" for one in described().read()}
     assert int(facts["hugepages"][0]) >= 64
     assert facts["mounts"] == ["/dev/hugepages"]
+    assert facts["sleep"] == "[s2idle]"
 
 
 def test_the_time_limit_ends_the_guest(mark):

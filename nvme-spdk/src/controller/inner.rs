@@ -79,7 +79,7 @@ impl AdminHandle {
 }
 
 /// Whether the data pointer of a command is a queue's memory.
-fn makes_queue(opcode: u8) -> bool {
+pub(super) fn makes_queue(opcode: u8) -> bool {
     matches!(opcode, admin_opcode::CREATE_IO_SQ | admin_opcode::CREATE_IO_CQ)
 }
 

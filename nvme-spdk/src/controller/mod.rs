@@ -165,6 +165,12 @@ impl Controller {
         self.inner.admin().execute(Kind::Raw, command, data, timeout).map_err(|e| self.inner.explain(e))
     }
 
+    /// Whether the data of a command is where a queue is to be, and is no transfer: on PCIe, a controller is told
+    /// only its beginning by Create I/O Submission Queue and Create I/O Completion Queue.
+    pub fn is_for_queue(&self, command: &Command) -> bool {
+        self.inner.is_pcie() && inner::makes_queue(command.opcode)
+    }
+
     /// Sends an admin command without waiting. Its completion comes through [`poll`](Self::poll) and
     /// [`next_completion`](Self::next_completion).
     ///
