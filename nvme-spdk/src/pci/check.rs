@@ -15,7 +15,8 @@ pub(crate) fn check(env: &Env, address: PciAddress) -> Result<()> {
         return Err(function.cannot_be_opened(why, remedy));
     }
     function.userspace_driver()?;
-    function.refuse_in_process()
+    // Where environments are shared, so is what the owner has open.
+    if env.owner().is_none() { function.refuse_in_process() } else { Ok(()) }
 }
 
 impl Function {
