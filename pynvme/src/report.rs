@@ -103,7 +103,9 @@ fn command<'py>(py: Python<'py>, qid: u16, entry: &CmdLogEntry) -> PyResult<Boun
     dict.set_item("command", crate::decode::as_dict(py, &sent)?)?;
     dict.set_item("sqe", entry.command.dwords())?;
     let Some((completion, latency)) = entry.completed else {
-        dict.set_item("status", py.None())?;
+        for key in ["status", "success", "completion", "cqe", "latency_us"] {
+            dict.set_item(key, py.None())?;
+        }
         return Ok(dict);
     };
     let answer = decode::completion_of(&entry.command, queue, &completion);

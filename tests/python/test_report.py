@@ -148,7 +148,7 @@ def test_the_last_commands_of_a_failure(tests):
     assert last["completion"]["name"] == "LBA Out of Range" and last["latency_us"] > 0
     assert [command["at"] for command in commands] == sorted(command["at"] for command in commands)
     # Those that went well long before are lines.
-    assert "command" not in commands[0] and commands[0]["line"].startswith("Read")
+    assert commands[0]["command"] is None and commands[0]["line"].startswith("Read")
 
 
 def test_workers(tests):

@@ -20,7 +20,8 @@ def shrink(session):
     """Cut what the page cannot show; changes the session."""
     _logs(session["tests"])
     _commands(session["tests"])
-    _curves([worker for test in session["tests"] for worker in test["workers"]])
+    workers = [worker for test in session["tests"] for worker in test["workers"]]
+    _curves(workers + [worker["before"] for worker in workers if "before" in worker])
 
 
 def _logs(tests):
@@ -46,10 +47,9 @@ def _commands(tests):
     room = COMMANDS
     for test in tests:
         for command in reversed(test["commands"]):
-            size = len(str(command.get("command", ""))) + len(str(command.get("completion", "")))
+            size = len(str(command["command"] or "")) + len(str(command["completion"] or ""))
             if size > room:
-                command.pop("command", None)
-                command.pop("completion", None)
+                command["command"] = command["completion"] = None
             else:
                 room -= size
             room -= len(command["line"])

@@ -139,8 +139,8 @@ class Recorder:
         session = self.session()
         data = self.path.with_suffix(".json")
         data.write_text(json.dumps(session, indent=1), encoding="utf-8", errors="backslashreplace")
-        budget.shrink(session)
         comparison = compare.compare(session, self.baseline) if self.baseline else None
+        budget.shrink(session)
         text = page.render(session, comparison)
         self.path.write_text(text, encoding="utf-8", errors="backslashreplace")
         self.written = (self.path, data)
@@ -204,8 +204,8 @@ def _newest(devices):
     commands.sort(key=lambda command: command["at"])
     commands = commands[-KEPT:]
     for place, command in enumerate(commands):
-        if command.get("success") and place < len(commands) - WITH_FIELDS:
-            del command["command"], command["completion"]
+        if command["success"] and place < len(commands) - WITH_FIELDS:
+            command["command"] = command["completion"] = None
     return commands
 
 

@@ -19,7 +19,7 @@
     return String(+value.toPrecision(3));
   };
   const time = (us) => (us >= 1e6 ? +(us / 1e6).toPrecision(3) + " s" : us >= 1e3 ? +(us / 1e3).toPrecision(3) + " ms" : +us.toPrecision(3) + " µs");
-  const nines = (place) => +(100 - 100 / 10 ** place).toFixed(Math.max(0, Math.ceil(place) - 2) + 1) + " %";
+  const nines = (place) => +(100 - 100 / 10 ** place).toFixed(Math.max(0, Math.ceil(place) - 2) + 1);
 
   // Each kind of plot: the points of a worker, and how the axes look.
   const kinds = {
@@ -37,7 +37,11 @@
         const rows = w.percentiles.map(([p, us]) => [-Math.log10(1 - Math.min(p, last + (100 - last) / 2) / 100), us]);
         return [rows.map((row) => row[0]), rows.map((row) => row[1])];
       },
-      x: { tell: nines, format: nines, splits: (u, axis, low, high) => Array.from({ length: Math.floor(high) + 1 }, (_, i) => i) },
+      x: {
+        tell: (v) => nines(v) + " %",
+        format: nines,
+        splits: (u, axis, low, high) => Array.from({ length: Math.floor(high) + 1 }, (_, i) => i).filter((i) => high < 5 || i % 2 == 0),
+      },
       y: { tell: time, format: time, log: true },
     },
     histogram: {
@@ -54,22 +58,36 @@
     },
   };
 
-  // Points of several workers on one axis; where a histogram has no bar, it has a bar of zero.
-  const join = (tables, zeros) => {
+  // Points of several workers on one axis. Between the ends of its bars a histogram keeps its height.
+  const join = (tables, steps) => {
     const joined = uPlot.join(tables);
-    if (zeros) for (const y of joined.slice(1)) for (let i = 0; i < y.length; i++) y[i] ??= 0;
+    if (steps) for (const y of joined.slice(1)) for (let i = 0, last = 0; i < y.length; i++) last = y[i] ??= last;
     return joined;
   };
+
+  // Of logarithmic axes, whole decades are enough, unless there are too few of them.
+  const decades = (spec, name) => (u, splits) => {
+    const { min, max } = u.scales[name];
+    return splits.map((v) => (!spec.log || max / min < 20 || Number.isInteger(+Math.log10(v).toFixed(6)) ? v : null));
+  };
+
+  const axis = (name, spec, size) => ({
+    stroke: css("--soft"), font: "11px system-ui, sans-serif", size, gap: 3, filter: decades(spec, name),
+    grid: { stroke: css("--line"), width: 1, filter: decades(spec, name) },
+    ticks: { stroke: css("--line"), width: 1, size: 4, filter: decades(spec, name) },
+    values: (u, splits) => splits.map((v) => (v == null ? "" : spec.format(v))),
+    ...(spec.splits && { splits: spec.splits }),
+  });
 
   const draw = (place, kind, workers) => {
     const series = [];
     workers.forEach((worker, number) => {
       const color = palette()[number];
       const [x, y] = kind.points(worker);
-      if (x.length) series.push({ x, y, label: workers.length > 1 ? "worker " + (number + 1) : "worker", stroke: color });
+      if (x.length) series.push({ x, y, label: String(number + 1), stroke: color });
       if (worker.before) {
         const [x, y] = kind.points(worker.before);
-        if (x.length) series.push({ x, y, label: "before", stroke: color, dash: [4, 4], alpha: 0.6 });
+        if (x.length) series.push({ x, y, label: number + 1 + " before", stroke: color, dash: [4, 4], alpha: 0.6 });
       }
     });
     if (!series.length) {
@@ -77,17 +95,11 @@
       return null;
     }
     const data = join(series.map(({ x, y }) => [x, y]), kind.steps);
-    const axis = (spec, size) => ({
-      stroke: css("--soft"), font: "11px system-ui, sans-serif", size, gap: 3,
-      grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1, size: 4 },
-      values: (u, splits) => splits.map((v) => (v == null ? "" : spec.format(v))), ...(spec.splits && { splits: spec.splits }),
-      ...(spec.log && { filter: (u, splits) => splits.map((v) => (Number.isInteger(+Math.log10(v).toFixed(6)) || u.scales[size > 40 ? "y" : "x"].max / u.scales[size > 40 ? "y" : "x"].min < 30 ? v : null)) }),
-    });
     const scale = (spec) => ({ time: false, distr: spec.log ? 3 : 1, ...(spec.range && { range: spec.range }) });
     const plot = new uPlot({
       width: place.clientWidth || 360, height: 250, legend: { live: true }, cursor: { y: false, points: { size: 6 } },
       scales: { x: scale(kind.x), y: scale(kind.y) },
-      axes: [axis(kind.x, 34), axis(kind.y, 58)],
+      axes: [axis("x", kind.x, 34), axis("y", kind.y, 58)],
       series: [
         { label: "at", value: (u, v) => (v == null ? "" : kind.x.tell(v)) },
         ...series.map((one) => ({
