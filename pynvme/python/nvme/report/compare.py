@@ -2,6 +2,9 @@
 
 import json
 
+# What is drawn of a worker that was before.
+CURVES = ("started", "interval", "iops_over_time", "percentiles", "histogram")
+
 # A ratio nearer to 1 than this is not worth a colour.
 NOISE = 0.05
 
@@ -58,13 +61,11 @@ def _devices(now, before):
 
 
 def _workers(was, test):
-    """Workers in the order they were closed, as long as they have the same to do."""
+    """Workers in the order they were started, as long as they have the same to do."""
     for number, (before, worker) in enumerate(zip(was["workers"], test["workers"])):
         if before["workload"] != worker["workload"]:
             continue
-        worker["before"] = {
-            key: before[key] for key in ("interval", "iops_over_time", "percentiles", "histogram")
-        }
+        worker["before"] = {key: before[key] for key in CURVES}
         yield {
             "test": test["id"],
             "number": number + 1,

@@ -61,7 +61,7 @@ def _read(folder, name):
 
 
 def _curves(worker):
-    keys = ("workload", "interval", "iops_over_time", "percentiles", "histogram", "before")
+    keys = (*compare.CURVES, "before")
     return {key: worker[key] for key in keys if key in worker}
 
 

@@ -24,8 +24,11 @@
   // Each kind of plot: the points of a worker, and how the axes look.
   const kinds = {
     iops: {
-      // A value stands at the end of its interval.
-      points: (w) => [w.iops_over_time.map((_, i) => (i + 1) * w.interval), w.iops_over_time],
+      // A value stands at the end of its interval, counted from the start of the test's first worker.
+      points: (w, first) => {
+        const late = Math.round(w.started - first);
+        return [w.iops_over_time.map((_, i) => late + (i + 1) * w.interval), w.iops_over_time];
+      },
       x: { tell: (v) => v + " s", format: (v) => short(v) + " s" },
       y: { tell: (v) => Math.round(v).toLocaleString("en"), format: short, range: (u, low, high) => [0, (high || 1) * 1.08] },
     },
@@ -81,12 +84,14 @@
 
   const draw = (place, kind, workers) => {
     const series = [];
+    const first = Math.min(...workers.map((w) => w.started));
+    const before = Math.min(...workers.map((w) => w.before?.started ?? Infinity));
     workers.forEach((worker, number) => {
       const color = palette()[number];
-      const [x, y] = kind.points(worker);
+      const [x, y] = kind.points(worker, first);
       if (x.length) series.push({ x, y, label: String(number + 1), stroke: color });
       if (worker.before) {
-        const [x, y] = kind.points(worker.before);
+        const [x, y] = kind.points(worker.before, before);
         if (x.length) series.push({ x, y, label: number + 1 + " before", stroke: color, dash: [4, 4], alpha: 0.6 });
       }
     });
