@@ -267,8 +267,7 @@ def test_ten_minutes_with_four_workers_are_small(reported):
     loaded = next(test for test in session["tests"] if test["workers"])
     loaded["workers"] = [long_worker(loaded["workers"][0], 600, f"worker {at}") for at in range(4)]
     comparison = compare.compare(session, {**copy.deepcopy(session), "path": "old.json"})
-    budget.shrink(session)
-    size = len(page.render(session, comparison).encode())
+    size = len(budget.fit(session, lambda session: page.render(session, comparison)).encode())
     assert size < 300_000
     # Nothing of it was cut.
     assert [len(worker["iops_over_time"]) for worker in loaded["workers"]] == [600] * 4
@@ -278,15 +277,18 @@ def test_a_page_stays_small_whatever_happened(reported):
     session = copy.deepcopy(reported[1])
     some = {test["id"].split("::")[1]: test for test in session["tests"]}
     session["tests"] = []
-    for at in range(300):
+    for at in range(200):
         fails = {**copy.deepcopy(some["test_fails"]), "id": f"test_it.py::test_fails[{at}]"}
         fails["log"] = [["Captured log call", f"line {at}\n" * 20_000]]
         loaded = {**copy.deepcopy(some["test_loaded"]), "id": f"test_it.py::test_loaded[{at}]"}
         loaded["workers"] = [long_worker(loaded["workers"][0], 3000, f"worker {n}") for n in range(4)]
         session["tests"] += [fails, loaded]
+        fails["message"] = "why\n" * 10_000
+        fails["warnings"] = fails["warnings"] * 200
     before = copy.deepcopy(session["tests"][1]["workers"][0])
-    budget.shrink(session)
-    assert len(page.render(session).encode()) < LIMIT
+    assert len(budget.fit(session, page.render).encode()) < LIMIT
+    assert 3 <= len(session["tests"][0]["warnings"]) <= 100 and session["tests"][0]["warned"] == 200
+    assert len(session["tests"][0]["commands"]) >= budget.LEAST_COMMANDS
     after = session["tests"][1]["workers"][0]
     assert sum(n for _, _, n in after["histogram"]) == sum(n for _, _, n in before["histogram"])
     assert after["interval"] * len(after["iops_over_time"]) >= 3000

@@ -140,8 +140,7 @@ class Recorder:
         data = self.path.with_suffix(".json")
         data.write_text(json.dumps(session, indent=1), encoding="utf-8", errors="backslashreplace")
         comparison = compare.compare(session, self.baseline) if self.baseline else None
-        budget.shrink(session)
-        text = page.render(session, comparison)
+        text = budget.fit(session, lambda session: page.render(session, comparison))
         self.path.write_text(text, encoding="utf-8", errors="backslashreplace")
         self.written = (self.path, data)
 
