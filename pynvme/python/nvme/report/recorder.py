@@ -93,8 +93,9 @@ class Recorder:
         test["workers"] += found["workers"]
         for device in found["devices"]:
             identity = {key: device[key] for key in IDENTITY}
-            # The newest wins: firmware may have been activated.
-            self.devices[device["address"]] = device
+            # By what does not change, of which targets that come and go have the same. The newest wins: firmware may
+            # have been activated.
+            self.devices[device["model"], device["serial"]] = device
             if identity not in test["devices"]:
                 test["devices"].append(identity)
         outcome = _outcome(report)
