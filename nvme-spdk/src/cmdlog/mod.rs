@@ -3,20 +3,29 @@
 //! A ring per queue pair, written by whoever drives the queue, read by anyone at any time. An entry is
 //! guarded by a version that is odd while it is written; a reader that meets one simply tries again or
 //! leaves it out. The writer never waits.
+//!
+//! A queue at full speed goes round its ring in milliseconds, so the last commands that failed are kept in a
+//! small ring of their own.
 
+mod look;
 mod text;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{Ticks, duration};
 use crate::command::{Command, Completion};
 use crate::traffic::Traffic;
 
+pub(crate) use look::{Filter, Wanted};
+
 /// How many commands a queue remembers.
 pub const CAPACITY: usize = 2050;
+
+/// How many of those that failed it remembers beyond that.
+const FAILURES: usize = 64;
 
 /// One command of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +48,13 @@ pub struct CmdLog {
     next: AtomicU64,
     /// How many of them completed.
     completed: AtomicU64,
+    /// How many of those failed.
+    failed: AtomicU64,
+    /// How many entries the queue has; 0 as long as that is not known.
+    depth: AtomicU32,
     traffic: Arc<Traffic>,
     ring: Box<[Slot]>,
+    failures: Box<[Slot]>,
 }
 
 #[derive(Default)]
@@ -63,8 +77,11 @@ impl CmdLog {
             handle: HANDLES.fetch_add(1, Ordering::Relaxed),
             next: AtomicU64::new(0),
             completed: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            depth: AtomicU32::new(0),
             traffic: Traffic::begin(),
-            ring: (0..CAPACITY).map(|_| Slot::default()).collect(),
+            ring: slots(CAPACITY),
+            failures: slots(FAILURES),
         }
     }
 
@@ -91,6 +108,25 @@ impl CmdLog {
         }
         // Busy: this may be off by what completed in the last nanoseconds.
         self.total().saturating_sub(completed)
+    }
+
+    /// How many entries the queue has, one more than commands that may be outstanding.
+    pub fn depth(&self) -> u32 {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_depth(&self, depth: u32) {
+        self.depth.store(depth, Ordering::Relaxed);
+    }
+
+    /// How many commands have completed, or were given up.
+    pub fn completed(&self) -> u64 {
+        self.completed.load(Ordering::Relaxed)
+    }
+
+    /// How many of those that completed did so with an error.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Where reads and writes of this queue are counted, by its driver, when they are sent.
@@ -125,6 +161,9 @@ impl CmdLog {
     pub(crate) fn complete(&self, sequence: u64, completion: &Completion, latency: u64) {
         // One writer: no need to lock the bus for an addition.
         self.completed.store(self.completed.load(Ordering::Relaxed) + 1, Ordering::Release);
+        if !completion.is_success() {
+            self.failed.store(self.failed.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
         let slot = self.slot(sequence);
         if slot.sequence.load(Ordering::Relaxed) != sequence {
             return;
@@ -135,6 +174,15 @@ impl CmdLog {
             }
             slot.latency.store(latency + 1, Ordering::Relaxed);
         });
+        if !completion.is_success() {
+            self.keep_failure(slot);
+        }
+    }
+
+    #[cold]
+    fn keep_failure(&self, slot: &Slot) {
+        let number = self.failed.load(Ordering::Relaxed) - 1;
+        self.failures[(number % FAILURES as u64) as usize].write(|kept| kept.copy(slot));
     }
 
     /// The newest commands, newest first, at most `count` of them.
@@ -160,7 +208,22 @@ impl CmdLog {
     }
 }
 
+fn slots(count: usize) -> Box<[Slot]> {
+    (0..count).map(|_| Slot::default()).collect()
+}
+
 impl Slot {
+    /// Both are the writer's.
+    fn copy(&self, from: &Slot) {
+        let pairs = self.cells().zip(from.cells());
+        pairs.for_each(|(to, from)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &AtomicU64> {
+        let single = [&self.sequence, &self.submitted, &self.latency];
+        single.into_iter().chain(&self.command).chain(&self.completion)
+    }
+
     #[inline]
     fn write(&self, change: impl FnOnce(&Self)) {
         let version = self.version.load(Ordering::Relaxed);
@@ -170,15 +233,20 @@ impl Slot {
         self.version.store(version + 2, Ordering::Release);
     }
 
-    /// The entry, if the slot holds it whole; a few tries, since the writer is done in nanoseconds.
+    /// The command with that number, if the slot holds it whole.
     fn read(&self, sequence: u64) -> Option<Entry> {
+        self.entry().filter(|entry| entry.sequence == sequence)
+    }
+
+    /// What the slot holds, if anything; a few tries, since the writer is done in nanoseconds.
+    fn entry(&self) -> Option<Entry> {
         for _ in 0..8 {
             let before = self.version.load(Ordering::Acquire);
             if before % 2 == 1 {
                 std::hint::spin_loop();
                 continue;
             }
-            let found = self.sequence.load(Ordering::Relaxed);
+            let sequence = self.sequence.load(Ordering::Relaxed);
             let command = self.command.each_ref().map(|cell| cell.load(Ordering::Relaxed));
             let submitted = self.submitted.load(Ordering::Relaxed);
             let completion = self.completion.each_ref().map(|cell| cell.load(Ordering::Relaxed));
@@ -187,7 +255,8 @@ impl Slot {
             if self.version.load(Ordering::Relaxed) != before {
                 continue;
             }
-            return (found == sequence).then(|| Entry {
+            // Version 0: nothing was written yet.
+            return (before > 0).then(|| Entry {
                 sequence,
                 command: Command::from_words(command),
                 submitted: Ticks(submitted).wall_clock(),
