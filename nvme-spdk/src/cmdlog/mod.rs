@@ -19,7 +19,7 @@ use crate::clock::{Ticks, duration};
 use crate::command::{Command, Completion};
 use crate::traffic::Traffic;
 
-pub(crate) use look::{Filter, Wanted};
+pub(crate) use look::{Filter, Recent, Wanted};
 
 /// How many commands a queue remembers.
 pub const CAPACITY: usize = 2050;
@@ -144,45 +144,47 @@ impl CmdLog {
     pub(crate) fn record(&self, command: &Command, submitted: Ticks) -> u64 {
         let sequence = self.next.load(Ordering::Relaxed);
         let slot = self.slot(sequence);
-        slot.write(|slot| {
-            slot.sequence.store(sequence, Ordering::Relaxed);
-            for (cell, word) in slot.command.iter().zip(command.words()) {
-                cell.store(word, Ordering::Relaxed);
-            }
-            slot.submitted.store(submitted.0, Ordering::Relaxed);
-            slot.latency.store(0, Ordering::Relaxed);
-        });
+        slot.write(|slot| slot.note_command(sequence, command, submitted));
         self.next.store(sequence + 1, Ordering::Release);
         sequence
     }
 
-    /// Notes the completion of the command with that sequence number, unless it was overwritten since.
+    /// Notes the completion of the command with that sequence number, unless it was overwritten since. `sent` tells
+    /// the command and when it was sent, should it have failed.
     #[inline]
-    pub(crate) fn complete(&self, sequence: u64, completion: &Completion, latency: u64) {
+    pub(crate) fn complete(
+        &self,
+        sequence: u64,
+        completion: &Completion,
+        latency: u64,
+        sent: impl FnOnce() -> (Command, Ticks),
+    ) {
         // One writer: no need to lock the bus for an addition.
         self.completed.store(self.completed.load(Ordering::Relaxed) + 1, Ordering::Release);
         if !completion.is_success() {
-            self.failed.store(self.failed.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            self.keep_failure(sequence, completion, latency, sent());
         }
         let slot = self.slot(sequence);
-        if slot.sequence.load(Ordering::Relaxed) != sequence {
-            return;
-        }
-        slot.write(|slot| {
-            for (cell, word) in slot.completion.iter().zip(completion.words()) {
-                cell.store(word, Ordering::Relaxed);
-            }
-            slot.latency.store(latency + 1, Ordering::Relaxed);
-        });
-        if !completion.is_success() {
-            self.keep_failure(slot);
+        if slot.sequence.load(Ordering::Relaxed) == sequence {
+            slot.write(|slot| slot.note_completion(completion, latency));
         }
     }
 
     #[cold]
-    fn keep_failure(&self, slot: &Slot) {
-        let number = self.failed.load(Ordering::Relaxed) - 1;
-        self.failures[(number % FAILURES as u64) as usize].write(|kept| kept.copy(slot));
+    fn keep_failure(&self, sequence: u64, completion: &Completion, latency: u64, sent: (Command, Ticks)) {
+        let number = self.failed.load(Ordering::Relaxed);
+        self.failures[(number % FAILURES as u64) as usize].write(|slot| {
+            slot.note_command(sequence, &sent.0, sent.1);
+            slot.note_completion(completion, latency);
+        });
+        self.failed.store(number + 1, Ordering::Relaxed);
+    }
+
+    /// [`complete`](Self::complete) for a command that the log still has.
+    #[cfg(test)]
+    pub(crate) fn answer(&self, sequence: u64, completion: &Completion, latency: u64) {
+        let entry = self.slot(sequence).read(sequence).expect("just recorded");
+        self.complete(sequence, completion, latency, || (entry.command, Ticks(0)));
     }
 
     /// The newest commands, newest first, at most `count` of them.
@@ -213,15 +215,22 @@ fn slots(count: usize) -> Box<[Slot]> {
 }
 
 impl Slot {
-    /// Both are the writer's.
-    fn copy(&self, from: &Slot) {
-        let pairs = self.cells().zip(from.cells());
-        pairs.for_each(|(to, from)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
+    #[inline]
+    fn note_command(&self, sequence: u64, command: &Command, submitted: Ticks) {
+        self.sequence.store(sequence, Ordering::Relaxed);
+        for (cell, word) in self.command.iter().zip(command.words()) {
+            cell.store(word, Ordering::Relaxed);
+        }
+        self.submitted.store(submitted.0, Ordering::Relaxed);
+        self.latency.store(0, Ordering::Relaxed);
     }
 
-    fn cells(&self) -> impl Iterator<Item = &AtomicU64> {
-        let single = [&self.sequence, &self.submitted, &self.latency];
-        single.into_iter().chain(&self.command).chain(&self.completion)
+    #[inline]
+    fn note_completion(&self, completion: &Completion, latency: u64) {
+        for (cell, word) in self.completion.iter().zip(completion.words()) {
+            cell.store(word, Ordering::Relaxed);
+        }
+        self.latency.store(latency + 1, Ordering::Relaxed);
     }
 
     #[inline]
@@ -293,7 +302,7 @@ mod tests {
         for lba in 0..10 {
             let sequence = log.record(&Command::read(1, lba, 1), Ticks(lba));
             if lba < 9 {
-                log.complete(sequence, &completion(lba as u16), 1000);
+                log.answer(sequence, &completion(lba as u16), 1000);
             }
         }
         let entries = log.newest(3);
@@ -311,7 +320,7 @@ mod tests {
         for lba in 1..=CAPACITY as u64 {
             log.record(&Command::read(1, lba, 1), Ticks(0));
         }
-        log.complete(first, &completion(7), 1);
+        log.complete(first, &completion(7), 1, || unreachable!("it succeeded"));
         let entries = log.newest(usize::MAX);
         assert_eq!(entries.len(), CAPACITY);
         assert_eq!(entries.last().unwrap().command.slba(), 1);
@@ -324,7 +333,7 @@ mod tests {
     fn a_latency_of_nothing_is_not_outstanding() {
         let log = CmdLog::new(0);
         let sequence = log.record(&Command::identify(1, 0), Ticks(0));
-        log.complete(sequence, &completion(0), 0);
+        log.answer(sequence, &completion(0), 0);
         assert_eq!(log.newest(1)[0].completed.unwrap().1, Duration::ZERO);
     }
 
@@ -354,7 +363,8 @@ mod tests {
         let begin = Instant::now();
         for sequence in 0.. {
             log.record(&Command::read(sequence, u64::from(sequence), 1), Ticks(0));
-            log.complete(u64::from(sequence), &Completion { cdw0: sequence, ..Default::default() }, 5);
+            let completion = Completion { cdw0: sequence, ..Default::default() };
+            log.complete(u64::from(sequence), &completion, 5, || unreachable!("it succeeded"));
             let done = sequence >= rounds && seen.load(Ordering::Relaxed) >= enough;
             if done || reader.is_finished() || begin.elapsed() > Duration::from_secs(20) {
                 break;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::methods::fitting;
 use super::protocol::{Fault, INVALID_PARAMS};
 use crate::clock::Ticks;
-use crate::cmdlog::{CmdLog, Entry, Filter, Wanted};
+use crate::cmdlog::{CmdLog, Entry, Filter, Recent, Wanted};
 use crate::registry::Listed;
 use crate::status::Status;
 
@@ -80,6 +80,7 @@ pub(super) struct News {
 struct QueueNews {
     next: u64,
     unseen: u64,
+    in_flight: Vec<u64>,
     commands: Vec<Row>,
 }
 
@@ -89,7 +90,8 @@ type Row = (u64, u64, String, Option<u64>, Option<String>);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Question {
-    queues: Vec<(u64, u64)>,
+    /// The queue, the first command, and earlier ones that were in flight.
+    queues: Vec<(u64, u64, Vec<u64>)>,
     most: Option<usize>,
     opcode: Option<u8>,
     status: Option<StatusWanted>,
@@ -128,21 +130,21 @@ pub(super) fn news(listed: &[Listed], params: &Value) -> Result<News, Fault> {
     let logs = || listed.iter().flat_map(|one| &one.queues);
     let mut room = question.most.unwrap_or(100).min(MOST_COMMANDS);
     let mut left = question.queues.len();
-    let queues = question.queues.iter().map(|(handle, since)| {
+    let queues = question.queues.iter().map(|(handle, since, watched)| {
         // What one queue does not need, those behind it may have.
         let share = room.div_ceil(left);
         left -= 1;
         let log = logs().find(|log| log.handle() == *handle)?;
-        let news = look(log, *since, share, &filter);
+        let news = look(log, *since, watched, share, &filter);
         room -= news.commands.len().min(share).min(room);
         Some(news)
     });
     Ok(News { queues: fitting(queues).collect() })
 }
 
-fn look(log: &CmdLog, since: u64, most: usize, filter: &Filter) -> QueueNews {
-    let recent = log.since(since, most, filter);
-    QueueNews { next: recent.next, unseen: recent.unseen, commands: recent.entries.iter().map(row).collect() }
+fn look(log: &CmdLog, since: u64, watched: &[u64], most: usize, filter: &Filter) -> QueueNews {
+    let Recent { next, unseen, in_flight, entries } = log.since(since, watched, most, filter);
+    QueueNews { next, unseen, in_flight, commands: entries.iter().map(row).collect() }
 }
 
 fn row(entry: &Entry) -> Row {
@@ -196,7 +198,7 @@ mod tests {
             let sequence = log.record(&Command::read(1, lba, 1), Ticks(0));
             let status_and_phase = if lba == 0 { 2 << 9 | 0x81 << 1 } else { 0 };
             if lba < 19 {
-                log.complete(sequence, &Completion { status_and_phase, ..Default::default() }, 1000);
+                log.answer(sequence, &Completion { status_and_phase, ..Default::default() }, 1000);
             }
         }
         log.handle()
@@ -223,7 +225,7 @@ mod tests {
         let listed = [controller(&[0, 1])];
         let handle = busy(&listed[0], 1);
         let ask = |params: Value| news(&listed, &params).map(|found| serde_json::to_value(found).unwrap());
-        let found = ask(json!({"queues": [[handle, 17], [u64::MAX, 0]]})).unwrap();
+        let found = ask(json!({"queues": [[handle, 17, []], [u64::MAX, 0, []]]})).unwrap();
         assert_eq!((&found["queues"][0]["next"], &found["queues"][0]["unseen"]), (&json!(20), &json!(0)));
         assert_eq!(found["queues"][1], json!(null));
         let commands = found["queues"][0]["commands"].as_array().unwrap();
@@ -233,7 +235,7 @@ mod tests {
         assert_eq!((&commands[1][3], &commands[1][4]), (&json!(1000), &json!("00".repeat(16))));
 
         let numbers = |more: Value| {
-            let mut params = json!({"queues": [[handle, 0]]});
+            let mut params = json!({"queues": [[handle, 0, []]]});
             params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             let found = ask(params).unwrap();
             let rows = found["queues"][0]["commands"].as_array().unwrap().clone();
@@ -252,12 +254,13 @@ mod tests {
             json!([]),
             json!({}),
             json!({"queues": [handle]}),
-            json!({"queues": [[handle, -1]]}),
-            json!({"queues": [[handle, 0]], "status": "bad"}),
-            json!({"queues": [[handle, 0]], "opcode": 256}),
-            json!({"queues": [[handle, 0]], "most": -1}),
-            json!({"queues": [[handle, 0]], "colour": 1}),
-            json!({"queues": vec![[handle, 0]; MOST_QUEUES + 1]}),
+            json!({"queues": [[handle, 0]]}),
+            json!({"queues": [[handle, -1, []]]}),
+            json!({"queues": [[handle, 0, []]], "status": "bad"}),
+            json!({"queues": [[handle, 0, []]], "opcode": 256}),
+            json!({"queues": [[handle, 0, []]], "most": -1}),
+            json!({"queues": [[handle, 0, []]], "colour": 1}),
+            json!({"queues": vec![(handle, 0, [0; 0]); MOST_QUEUES + 1]}),
         ] {
             assert_eq!(ask(wrong.clone()), Err(INVALID_PARAMS), "{wrong}");
         }
@@ -267,7 +270,7 @@ mod tests {
     fn what_a_quiet_queue_leaves_a_busy_one_takes() {
         let listed = [controller(&[0, 1, 2])];
         let handles = [listed[0].queues[0].handle(), busy(&listed[0], 1), busy(&listed[0], 2)];
-        let queues: Vec<_> = handles.iter().map(|handle| [*handle, 1]).collect();
+        let queues: Vec<_> = handles.iter().map(|handle| (*handle, 1, [0; 0])).collect();
         let found = news(&listed, &json!({"queues": queues, "most": 20})).unwrap();
         let told: Vec<_> = found.queues.iter().flatten().map(|queue| queue.commands.len()).collect();
         assert_eq!(told, [0, 10, 10]);
@@ -280,16 +283,13 @@ mod tests {
         for log in &listed[0].queues {
             for _ in 0..100 {
                 let sequence = log.record(&Command::read(u32::MAX, u64::MAX, 1), Ticks(u64::MAX / 2));
-                log.complete(
-                    sequence,
-                    &Completion { status_and_phase: 2, ..Default::default() },
-                    u64::MAX / 8,
-                );
+                log.answer(sequence, &Completion { status_and_phase: 2, ..Default::default() }, u64::MAX / 8);
             }
         }
         let line = answer(&json!(u64::MAX), Ok(counts(&listed)));
         assert!((40_000..=LONGEST_ANSWER).contains(&line.len()), "{}", line.len());
-        let queues: Vec<_> = listed[0].queues[..MOST_QUEUES].iter().map(|log| [log.handle(), 0]).collect();
+        let queues: Vec<_> =
+            listed[0].queues[..MOST_QUEUES].iter().map(|log| (log.handle(), 0, [0; 0])).collect();
         let line = answer(&json!(u64::MAX), Ok(news(&listed, &json!({"queues": queues})).unwrap()));
         assert!((40_000..=LONGEST_ANSWER).contains(&line.len()), "{}", line.len());
     }

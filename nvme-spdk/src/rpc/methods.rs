@@ -204,7 +204,7 @@ mod tests {
             let sequence = log.record(&Command::admin(0x0c), Ticks(0));
             // INVALID NUMBER OF CONTROLLER RESOURCES
             let completion = Completion { status_and_phase: 1 << 9 | 0x21 << 1, ..Default::default() };
-            log.complete(sequence, &completion, 0);
+            log.answer(sequence, &completion, 0);
         }
         let texts = commands(&listed, log.handle()).unwrap();
         assert_eq!(texts.len(), 2 * MOST_COMMANDS);

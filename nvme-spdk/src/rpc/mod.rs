@@ -32,19 +32,19 @@
 //! methods take. `bytes` are those of reads and writes of a namespace, counted when they are sent, as in `get_iostat`.
 //!
 //! ```json
-//! {"method": "nvme_cmdlog_since", "params": {"queues": [[2, 1800]], "most": 100,
+//! {"method": "nvme_cmdlog_since", "params": {"queues": [[2, 1800, [1700]]], "most": 100,
 //!                                            "opcode": 2, "status": "failed", "lba": [0, 4095]}}
-//! {"queues": [{"next": 302186, "unseen": 298336,
+//! {"queues": [{"next": 302186, "unseen": 298336, "in_flight": [302185],
 //!              "commands": [[2040, 1795400000000000, "0200…", 81000, "0000…"]]}]}
 //! ```
 //!
-//! Each queue comes with the number of the first command that is wanted. `most`, 100 at first and at most 200,
-//! `opcode`, `status` (`"in flight"`, `"failed"` or `[type, code]`) and `lba` (first and last) are optional. The answer
-//! has the queues in the same order, null for one that is gone: the number of the next command, how many commands
-//! nobody could look at because there were too many, and the newest that are wanted. A command is its number, its time of
-//! submission in microseconds since 1970, its 64 bytes, and, unless it is in flight, its latency in nanoseconds
-//! and the 16 bytes of its completion. The last 64 commands of a queue that failed are found also when its log has
-//! long gone over them.
+//! Each queue comes with the number of the first command that is wanted, and the numbers of earlier ones that were in
+//! flight. `most`, 100 at first and at most 200, `opcode`, `status` (`"in flight"`, `"failed"` or `[type, code]`) and
+//! `lba` (first and last) are optional. The answer has as many of the queues as fit, in the same order, null for one
+//! that is gone: the number of the next command, how many nobody could look at because there were too many, those
+//! that were seen in flight, and the newest ones that are wanted. A command is its number, its time of submission in
+//! microseconds since 1970, its 64 bytes, and, unless it is in flight, its latency in nanoseconds and the 16 bytes of
+//! its completion. The last 64 commands of a queue that failed are found also when its log has long gone over them.
 //!
 //! Requests follow each other without framing: each is complete when its JSON value is. Every answer is one line,
 //! sent at once, and shorter than 64 KiB.
