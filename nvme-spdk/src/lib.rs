@@ -46,6 +46,7 @@ mod command;
 mod controller;
 mod cpu;
 mod deadline;
+pub mod decode;
 mod discovery;
 mod env;
 mod error;
