@@ -226,6 +226,11 @@ impl Command {
         unsafe { mem::transmute(*self) }
     }
 
+    /// The entry from its bytes, as a controller sees them; zeros stand for what is missing, and more is ignored.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Command::from_words(little_endian(bytes))
+    }
+
     pub(crate) fn words(&self) -> [u64; 8] {
         // SAFETY: both are 64 bytes of plain integers without padding, and any bit pattern is valid.
         unsafe { mem::transmute(*self) }
@@ -362,6 +367,11 @@ impl Completion {
         ]
     }
 
+    /// The entry from its bytes; zeros stand for what is missing, and more is ignored.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Completion::from_words(little_endian(bytes))
+    }
+
     pub(crate) fn words(&self) -> [u64; 2] {
         let [a, b, c, d] = self.dwords().map(u64::from);
         [a | b << 32, c | d << 32]
@@ -377,6 +387,16 @@ impl Completion {
             status_and_phase: (high >> 48) as u16,
         }
     }
+}
+
+fn little_endian<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    let mut words = [0; N];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks(8)) {
+        let mut whole = [0; 8];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        *word = u64::from_le_bytes(whole);
+    }
+    words
 }
 
 /// `SUCCESS (00/00) sqid:1 cid:7 cdw0:0 sqhd:0008 p:1 m:0 dnr:0`
@@ -448,6 +468,15 @@ mod tests {
         fn entries_survive_the_way_through_words(words: [u64; 8], cpl: [u64; 2]) {
             prop_assert_eq!(Command::from_words(words).words(), words);
             prop_assert_eq!(Completion::from_words(cpl).words(), cpl);
+        }
+
+        #[test]
+        fn entries_are_read_from_bytes(words: [u64; 8], cut in 0_usize..70) {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).chain([9; 6]).collect();
+            prop_assert_eq!(Command::from_bytes(&bytes), Command::from_words(words));
+            prop_assert_eq!(Completion::from_bytes(&bytes), Completion::from_words([words[0], words[1]]));
+            let short = Command::from_bytes(&bytes[..cut]);
+            prop_assert_eq!(short.opcode, if cut == 0 { 0 } else { words[0] as u8 });
         }
 
         #[test]

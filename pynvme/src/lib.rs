@@ -7,12 +7,14 @@ mod buffer;
 mod callback;
 mod controller;
 mod convert;
+mod decode;
 mod errors;
 mod ioworker;
 mod log;
 mod namespace;
 mod pcie;
 mod qpair;
+mod report;
 mod rpc;
 mod subsystem;
 mod target;
@@ -36,10 +38,15 @@ fn _nvme(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<ioworker::IoWorker>()?;
     module.add_class::<subsystem::Subsystem>()?;
     module.add_class::<target::Target>()?;
+    module.add_class::<decode::Decoded>()?;
+    module.add_class::<decode::Field>()?;
+    module.add_function(wrap_pyfunction!(decode::decode, module)?)?;
     module.add_function(wrap_pyfunction!(pcie::set_default_address, module)?)?;
     module.add_function(wrap_pyfunction!(transport_available, module)?)?;
     module.add_function(wrap_pyfunction!(environment, module)?)?;
     module.add_function(wrap_pyfunction!(rpc::serve, module)?)?;
+    module.add_function(wrap_pyfunction!(report::observe_workers, module)?)?;
+    module.add_function(wrap_pyfunction!(report::survey, module)?)?;
     module.add("spdk_version", nvme_spdk::spdk_version())?;
     Ok(())
 }

@@ -26,11 +26,13 @@ MEMBERS = {
     for name, value in vars(cls).items()
     if not name.startswith("_") and not issubclass(cls, Exception)
 }
+# What only functions make.
+MADE = ("_IOWorker", "Decoded", "Field")
 CALLABLES = {
     **FUNCTIONS,
     **{name: value for name, value in MEMBERS.items() if callable(value)},
     # The constructor is described where the class is.
-    **{name: cls for name, cls in CLASSES.items() if not issubclass(cls, Exception) and name != "_IOWorker"},
+    **{name: cls for name, cls in CLASSES.items() if not issubclass(cls, Exception) and name not in MADE},
 }
 
 SECTION = re.compile(r"^(\w[\w ]*)\n-+$", re.MULTILINE)

@@ -30,7 +30,7 @@ pub(crate) struct Inner {
     _env: Arc<Env>,
     address: Address,
     options: ConnectOptions,
-    facts: RwLock<Arc<Facts>>,
+    facts: Arc<RwLock<Arc<Facts>>>,
     admin: Arc<Lane<AdminHandle>>,
     lanes: Arc<Lanes>,
     /// Held for reading while a queue pair is being created, for writing while the controller is closed or reset.
@@ -169,7 +169,7 @@ impl Inner {
             _env: env,
             address,
             options,
-            facts: RwLock::new(Arc::new(facts)),
+            facts: Arc::new(RwLock::new(Arc::new(facts))),
             admin: Arc::new(admin),
             lanes: Arc::default(),
             creating: RwLock::new(()),
@@ -182,8 +182,9 @@ impl Inner {
 
     /// Shows it to consoles, until it is closed.
     pub(super) fn list(&self) {
-        let model = self.facts().identify.model_number();
-        registry::add(self.address.traddr(), model, self.admin.log(), &self.lanes);
+        let facts = Arc::clone(&self.facts);
+        let identity = Box::new(move || facts.read().identify.clone());
+        registry::add(self.address.clone(), identity, self.admin.log(), &self.lanes);
     }
 
     pub(crate) fn address(&self) -> &Address {

@@ -36,7 +36,7 @@ pub fn command(command: &Command, queue: Queue) -> Decoded {
     fields.extend(read(&data, specific));
     fields.extend(read_at(&data, CDW11, feature));
     let used = covered([(0, specific), (CDW11, feature)]);
-    let reserved = if known.is_some() { "reserved bits that are set" } else { "vendor specific or unknown" };
+    let reserved = if known.is_some() { "Reserved bits that are set" } else { "Vendor specific or unknown" };
     fields.extend(leftovers(command, used, reserved));
     fields.extend(read(&data, FLAGS));
     fields.extend(read(&data, if command.flags >> 6 == 0 { PRP } else { SGL }));
@@ -122,7 +122,7 @@ const FLAGS: &[Spec] = &[
     dw(0, 9, 8, "FUSE", "Fused Operation")
         .one_of(&[(0, "none"), (1, "first command"), (2, "second command")])
         .quiet(),
-    dw(0, 13, 10, "DW0", "reserved bits of dword 0 that are set").hex().quiet(),
+    dw(0, 13, 10, "DW0", "Dword 0, reserved bits").hex().quiet(),
     dw(0, 15, 14, "PSDT", "PRP or SGL for Data Transfer")
         .one_of(&[(0, "PRP"), (1, "SGL, metadata as one buffer"), (2, "SGL, metadata by SGL")])
         .hidden(),

@@ -1,7 +1,7 @@
 //! A completion: its status, and what the command it answers puts into dwords 0 and 1.
 
 use super::command::is_fabrics;
-use super::decoded::{Decoded, Field, Line, Value};
+use super::decoded::Decoded;
 use super::layout::{Names, Spec, bytes, dw, flag, name_of, read};
 use super::{Queue, feature};
 use crate::command::{Command, Completion, admin_opcode, fabrics_type};
@@ -38,17 +38,8 @@ fn decode(completion: &Completion, fabrics: bool, answer: &[Spec]) -> Decoded {
         bytes.copy_from_slice(&dword.to_le_bytes());
     }
     let mut fields = read(&data, STATUS);
-    if let Some(meaning) = status.meaning_for(fabrics) {
-        fields.insert(
-            2,
-            Field {
-                name: "WHY".into(),
-                title: "What the status says".into(),
-                value: Value::Text(meaning.to_owned()),
-                meaning: None,
-                line: Line::Never,
-            },
-        );
+    if let Some(field) = fields.iter_mut().find(|field| field.name == "SC") {
+        field.meaning = status.meaning_for(fabrics).map(|sentence| sentence.trim_end_matches('.').to_owned());
     }
     fields.extend(read(&data, answer));
     fields.extend(read(&data, REST));
@@ -230,7 +221,8 @@ mod tests {
         assert_eq!(
             answered(connect, Queue::Io, 0x0001_0004, Status::CONNECT_INVALID_PARAMETERS),
             format!(
-                "Connect Invalid Parameters: SCT 1 (Command Specific Status), SC 0x82, IPO 4, \
+                "Connect Invalid Parameters: SCT 1 (Command Specific Status), SC 0x82 \
+                 (A parameter of Connect is wrong: IPO says which), IPO 4, \
                  IATTR 1 (in its data), {rest}"
             )
         );
@@ -240,8 +232,8 @@ mod tests {
     fn a_status_says_why() {
         let completion = Completion::default().with_status(Status::new(0, 0x80));
         let decoded = super::completion(&completion);
-        let why = decoded.field("WHY").unwrap();
-        assert!(why.value.to_string().contains("beyond the end of the namespace"), "{}", why.value);
+        let why = decoded.field("SC").unwrap().meaning.as_deref();
+        assert_eq!(why, Some("The command reaches beyond the end of the namespace"));
     }
 
     proptest! {

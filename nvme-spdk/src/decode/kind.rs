@@ -75,12 +75,12 @@ impl Kind {
     /// Decodes bytes as this; what they do not reach is left out.
     pub fn decode(self, data: &[u8]) -> Decoded {
         match self {
-            Kind::AdminCommand => command(&entry(data), Queue::Admin),
-            Kind::IoCommand => command(&entry(data), Queue::Io),
-            Kind::Completion => completion(&Completion::from_words(words(data))),
+            Kind::AdminCommand => command(&Command::from_bytes(data), Queue::Admin),
+            Kind::IoCommand => command(&Command::from_bytes(data), Queue::Io),
+            Kind::Completion => completion(&Completion::from_bytes(data)),
             Kind::Identify(cns) => identify(cns, data),
             Kind::LogPage(lid) => log_page(lid, data),
-            Kind::Feature(fid) => feature_value(fid, words::<1>(data)[0] as u32),
+            Kind::Feature(fid) => feature_value(fid, Completion::from_bytes(data).cdw0),
             Kind::FeatureData(fid) => feature_data(fid, data),
             Kind::Ranges => ranges(data),
         }
@@ -132,21 +132,6 @@ impl fmt::Display for UnknownKind {
 }
 
 impl std::error::Error for UnknownKind {}
-
-/// Little-endian words; zeros stand for what is missing.
-fn words<const N: usize>(data: &[u8]) -> [u64; N] {
-    let mut words = [0; N];
-    for (word, bytes) in words.iter_mut().zip(data.chunks(8)) {
-        let mut whole = [0; 8];
-        whole[..bytes.len()].copy_from_slice(bytes);
-        *word = u64::from_le_bytes(whole);
-    }
-    words
-}
-
-fn entry(data: &[u8]) -> Command {
-    Command::from_words(words(data))
-}
 
 fn ranges(data: &[u8]) -> Decoded {
     let parts = super::layout::entries(data, 0, 16, 256, |index, entry| {

@@ -64,6 +64,29 @@ impl Latency {
         self.histogram.add(&other.histogram).expect("all have the same bounds");
     }
 
+    /// The latency at percentiles that come closer and closer to 100: pairs of both, from the shortest latency to the
+    /// longest. Between a percentile and the one half as far from 100 there are `steps` of them.
+    pub fn percentiles(&self, steps: u32) -> Vec<(f64, Duration)> {
+        let iterated = self.histogram.iter_quantiles(steps.max(1));
+        let percentiles = iterated.map(|step| step.quantile_iterated_to() * 100.0);
+        percentiles.map(|percentile| (percentile, self.percentile(percentile))).collect()
+    }
+
+    /// How many took from one latency to the next, in steps of which `steps` make a factor of two: the lower and the
+    /// upper bound and the count, from the shortest to the longest.
+    pub fn histogram(&self, steps: u32) -> Vec<(Duration, Duration, u64)> {
+        if self.count() == 0 {
+            return Vec::new();
+        }
+        let factor = 2_f64.powf(1.0 / f64::from(steps.max(1)));
+        let mut from = Duration::ZERO;
+        let counts = self.histogram.iter_log(MICROSECOND, factor).map(|step| {
+            let to = Duration::from_nanos(step.value_iterated_to() + 1);
+            (std::mem::replace(&mut from, to), to, step.count_since_last_iteration())
+        });
+        counts.skip_while(|(_, _, count)| *count == 0).collect()
+    }
+
     /// How many took from one power of two of microseconds to the next: pairs of the upper bound and the
     /// count, from the shortest to the longest.
     pub fn octaves(&self) -> Vec<(Duration, u64)> {
@@ -137,6 +160,36 @@ mod tests {
             let mean = raw.iter().sum::<u64>() as f64 / raw.len() as f64;
             prop_assert!((latency.mean().as_nanos() as f64 - mean).abs() <= mean / 1000.0 + FASTEST as f64);
         }
+    }
+
+    #[test]
+    fn percentiles_end_with_the_longest_and_rise() {
+        let mut latency = Latency::default();
+        (1..=10_000_u64).for_each(|microseconds| latency.record(microseconds * 1000));
+        let points = latency.percentiles(4);
+        assert!(points.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1) && points.len() < 100, "{points:?}");
+        assert_eq!(points.last().unwrap(), &(100.0, latency.max()));
+        for (percentile, at) in &points {
+            assert_eq!(*at, latency.percentile(*percentile));
+        }
+        assert!(points.iter().any(|(percentile, _)| (99.98..100.0).contains(percentile)));
+        assert_eq!(Latency::default().percentiles(4), []);
+    }
+
+    #[test]
+    fn a_histogram_holds_every_command_once_without_gaps() {
+        let mut latency = Latency::default();
+        for nanoseconds in [500, 1500, 1600, 3000, 1_000_000, 1_000_000, u64::MAX] {
+            latency.record(nanoseconds);
+        }
+        let bars = latency.histogram(8);
+        assert_eq!(bars.iter().map(|(_, _, count)| count).sum::<u64>(), 7);
+        assert!(bars.windows(2).all(|pair| pair[0].1 == pair[1].0));
+        assert!(bars.first().unwrap().2 > 0 && bars.last().unwrap().2 > 0, "{bars:?}");
+        let (from, to, _) = bars[bars.len() / 2];
+        let factor = to.as_secs_f64() / from.as_secs_f64();
+        assert!((1.05..1.15).contains(&factor), "{from:?} to {to:?}");
+        assert_eq!(Latency::default().histogram(8), []);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod gate;
 mod generator;
 mod latency;
 mod pace;
+mod record;
 mod report;
 mod sequence;
 mod tally;
@@ -18,6 +19,7 @@ use std::thread::{self, JoinHandle};
 
 pub use generator::Io;
 pub use latency::Latency;
+pub use record::Record;
 pub use report::{Failure, Report};
 pub use sequence::Step;
 pub use workload::{IoSize, Workload};

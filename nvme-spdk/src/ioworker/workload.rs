@@ -1,11 +1,13 @@
 //! What a worker does: which commands, where, how large, how often, how long.
 
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
 use super::sequence::Step;
 use crate::command::nvm_opcode;
 use crate::error::{Error, Result};
+use crate::names;
 use crate::namespace::MOST_BLOCKS;
 use crate::pattern::Pattern;
 
@@ -313,6 +315,57 @@ impl Workload {
     }
 }
 
+/// In a line: `70 % Read, 30 % Write, 8 blocks, random, queue depth 64, 10 s`.
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.sequence {
+            Some(steps) => write!(f, "sequence of {} commands", steps.len())?,
+            None => self.drawn(f)?,
+        }
+        write!(f, ", queue depth {}", self.queue_depth)?;
+        if let Some(iops) = self.iops {
+            write!(f, ", {iops} IOPS at most")?;
+        }
+        if let Some(count) = self.io_count {
+            write!(f, ", {count} commands")?;
+        }
+        match self.time {
+            // Of those that something else ends, it is a mere precaution.
+            Some(time) if self.io_count.is_none() && self.sequence.is_none() => {
+                write!(f, ", {} s", time.as_secs_f64())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Workload {
+    /// What the drawn commands are like.
+    fn drawn(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operations = self.operations.iter().filter(|(_, share)| *share > 0);
+        for (opcode, share) in operations {
+            if *share < 100 {
+                write!(f, "{share} % ")?;
+            }
+            write!(f, "{}, ", names::io_command(*opcode))?;
+        }
+        match self.blocks().as_slice() {
+            [1] => f.write_str("1 block")?,
+            [blocks] => write!(f, "{blocks} blocks")?,
+            sizes => {
+                let bounds = (sizes.iter().min().unwrap_or(&0), sizes.iter().max().unwrap_or(&0));
+                write!(f, "{} to {} blocks", bounds.0, bounds.1)?;
+            }
+        }
+        match self.random_percentage {
+            0 => f.write_str(", sequential"),
+            100 if self.distribution.is_empty() => f.write_str(", random"),
+            100 => f.write_str(", random by a distribution"),
+            percentage => write!(f, ", {percentage} % random"),
+        }
+    }
+}
+
 /// The sum of weights; 0 if that is too large to draw from.
 fn total(mut weights: impl Iterator<Item = u32>) -> u32 {
     weights.try_fold(0_u32, |sum, weight| sum.checked_add(weight)).unwrap_or(0)
@@ -346,6 +399,19 @@ mod tests {
             assert!(workload.check().unwrap_err().to_string().contains(word), "{word}");
         }
         Workload::new().sequence([step(0, 0), step(9, 65536)]).check().unwrap();
+    }
+
+    #[test]
+    fn a_workload_in_a_line() {
+        let mixed = Workload::new().read_percentage(70).random_percentage(0).time(Duration::from_secs(10));
+        assert_eq!(mixed.to_string(), "70 % Read, 30 % Write, 8 blocks, sequential, queue depth 64, 10 s");
+        let counted = Workload::new().io_sizes([8_u32, 1, 32]).iops(500).io_count(7).queue_depth(2);
+        assert_eq!(
+            counted.to_string(),
+            "Read, 1 to 32 blocks, random, queue depth 2, 500 IOPS at most, 7 commands"
+        );
+        let replay = Workload::new().sequence([Step { at: Duration::ZERO, opcode: 0, lba: 0, blocks: 0 }]);
+        assert_eq!(replay.to_string(), "sequence of 1 commands, queue depth 64");
     }
 
     #[test]

@@ -34,6 +34,7 @@ from . import _nvme
 from ._nvme import (
     Buffer,
     Controller,
+    Decoded,
     Namespace,
     NamespaceCreationError,
     NamespaceDeletionError,
@@ -48,6 +49,7 @@ from ._nvme import (
     Target,
     Tcp,
     _IOWorker,
+    decode,
     environment,
     spdk_version,
     transport_available,

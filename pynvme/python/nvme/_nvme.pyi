@@ -41,6 +41,23 @@ class CmdlogEntry(TypedDict):
     latency_us: float | None
 
 @type_check_only
+class DecodedField(TypedDict):
+    """A field, as Decoded.as_dict() has it."""
+
+    name: str
+    title: str
+    value: int | str
+    meaning: str | None
+
+@type_check_only
+class DecodedDict(TypedDict):
+    """What Decoded.as_dict() returns."""
+
+    name: str
+    fields: list[DecodedField]
+    parts: list[DecodedDict]
+
+@type_check_only
 class Environment(TypedDict):
     """What runs: see environment()."""
 
@@ -60,7 +77,39 @@ spdk_version: Final[str]
 def transport_available(name: str) -> bool: ...
 def environment(hugepages: bool | None = None, megabytes: _Int | None = None) -> Environment: ...
 def serve() -> None: ...
+def decode(
+    data: Buffer | bytes | bytearray | Iterable[SupportsInt] | int,
+    kind: str | None = None,
+    qid: _Int = 1,
+    command: Buffer | bytes | bytearray | Iterable[SupportsInt] | None = None,
+) -> Decoded: ...
+def observe_workers(observer: Callable[[dict[str, Any]], object] | None = None) -> None: ...
+def survey(commands: int = 0) -> list[dict[str, Any]]: ...
 def set_default_address(provider: Callable[[], str] | None) -> None: ...
+
+@final
+class Decoded:
+    @property
+    def name(self) -> str: ...
+    @property
+    def fields(self) -> list[Field]: ...
+    @property
+    def parts(self) -> list[Decoded]: ...
+    def as_dict(self) -> DecodedDict: ...
+    # Any, as it is known from the specification whether a field is an int, str or bytes.
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __contains__(self, name: str, /) -> bool: ...
+
+@final
+class Field:
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def value(self) -> int | str | bytes: ...
+    @property
+    def meaning(self) -> str | None: ...
 
 @disjoint_base
 class Buffer:

@@ -16,6 +16,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::callback::warn;
 use crate::convert::ensure;
 use crate::errors;
+use crate::report;
 use outcome::{HostError, Outcome};
 pub(crate) use plan::Request;
 
@@ -285,6 +286,8 @@ impl IoWorker {
             .and_then(|counts| outcome.result(py, &counts));
         *self.state.lock() = State::Closed(result.as_ref().ok().map(|result| result.clone().unbind()));
         let result = result?;
+        let address = self.namespace.controller().address().to_string();
+        report::tell(py, &address, self.namespace.nsid(), || outcome.record(&self.workload))?;
         if let Some(list) = &self.output_cmdlog_list {
             outcome.fill_cmdlog(list.bind(py))?;
         }

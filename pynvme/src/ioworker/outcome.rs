@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use nvme_spdk::{Error, Failure, Report};
+use nvme_spdk::{Error, Failure, Record, Report, Workload};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -90,6 +90,18 @@ impl Outcome {
             Some(Failure::Disconnected) => (HostError::TERMINATED, 0),
         };
         Outcome { host, error, report }
+    }
+
+    /// What is kept of it for reports.
+    pub(super) fn record(&self, workload: &Result<Workload, String>) -> Record {
+        let mut record = Record::new(workload.as_ref().unwrap_or(&Workload::new()), &self.report);
+        if let Err(why) = workload {
+            record.workload = "refused".to_owned();
+            record.failure = Some(why.clone());
+        } else if self.host != HostError::NONE && record.failure.is_none() {
+            record.failure = Some(self.host.to_string());
+        }
+        record
     }
 
     /// Replaces percentages by counts of completed commands. Those of a replay all belong to the first opcode.
