@@ -132,8 +132,12 @@ def test_figures_move_while_a_worker_runs_and_stop_with_it(watched, path):
 
     async def steps(user):
         await user.sees(f"attached to {process.pid}", "0 admin", "nvme-spdk embedded target")
-        queue = await user.until(lambda: next((q for q in user.app.counters.queues.values() if q.qid == 2), None))
-        await user.until(lambda: 1000 < (queue.iops.now or 0) < 4000 and (queue.bandwidth.now or 0) > 1000 * 4096)
+        queue = await user.until(
+            lambda: next((q for q in user.app.counters.queues.values() if q.qid == 2), None)
+        )
+        await user.until(
+            lambda: 1000 < (queue.iops.now or 0) < 4000 and (queue.bandwidth.now or 0) > 1000 * 4096
+        )
         before = queue.completed
         await user.looks()
         assert queue.completed > before and queue.depth == 8
@@ -158,7 +162,9 @@ def test_a_chosen_command_shows_its_fields_and_stays(watched, path):
         await user.sees("Write: ", "LBA Out of Range")
         assert user.commands()[0].failed and not user.commands()[1].failed
         await user.press("down", "enter")
-        await user.sees("Starting LBA", "4660", "Number of Logical Blocks", "8 blocks", "Generic Command Status")
+        await user.sees(
+            "Starting LBA", "4660", "Number of Logical Blocks", "8 blocks", "Generic Command Status"
+        )
         chosen = user.app.command_table.current.key
         process("[ns.read(q, buf, lba).waitdone() for lba in range(100)]")
         await user.until(lambda: len(user.commands()) > 100)

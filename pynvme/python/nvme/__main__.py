@@ -53,7 +53,9 @@ def main():
     verb.add_argument("--block-size", type=int, default=512, choices=(512, 4096), help="bytes per block")
     verb.set_defaults(run=target)
     verb = verbs.add_parser("console", help="show what a running test does: queues, throughput, commands")
-    verb.add_argument("--socket", default="", help="where it serves (default: NVME_RPC_SOCKET, or pynvme's path)")
+    verb.add_argument(
+        "--socket", default="", help="where it serves (default: NVME_RPC_SOCKET, or pynvme's path)"
+    )
     verb.add_argument("--pid", type=int, help="which process, if there are several")
     verb.add_argument("--period", type=float, default=1, help="seconds between two looks (default 1)")
     verb.set_defaults(run=console)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
+import typing
 from datetime import datetime
 
 from rich.style import Style
@@ -53,7 +54,7 @@ IN_FLIGHT = Style(color="yellow")
 class Choice(ModalScreen):
     """Which of several processes?"""
 
-    BINDINGS = [Binding("escape", "dismiss(None)", "Back")]
+    BINDINGS: typing.ClassVar = [Binding("escape", "dismiss(None)", "Back")]
     DEFAULT_CSS = """
     Choice { align: center middle; }
     Choice OptionList { width: 80%; height: auto; max-height: 60%; border: round $primary; }
@@ -92,7 +93,7 @@ class Console(App):
     #commands { width: 3fr; }
     #details { width: 2fr; border-left: solid $primary; padding: 0 1; }
     """
-    BINDINGS = [
+    BINDINGS: typing.ClassVar = [
         Binding("q", "quit", "Quit"),
         Binding("a", "attach", "Attach"),
         Binding("d", "detach", "Detach"),
@@ -120,9 +121,7 @@ class Console(App):
 
         self.state = Static(id="state", markup=False)
         self.queue_table = Table(QUEUE_COLUMNS, self._queue_row, id="queues")
-        self.inputs = {
-            name: Input(placeholder=hint, id=name, compact=True) for name, hint in FILTERS.items()
-        }
+        self.inputs = {name: Input(placeholder=hint, id=name, compact=True) for name, hint in FILTERS.items()}
         self.note = Label(id="note", markup=False)
         self.command_table = Table(LOG_COLUMNS, self._command_row, id="commands")
         self.fields = Static("Enter on a command shows its fields.", id="fields", markup=False)
@@ -397,9 +396,13 @@ class Console(App):
         self.command_table.forget()
 
 
-def run(path: str, pid: int | None, period: float) -> None:
-    """Until the user leaves."""
-    # The test comes first where cores are scarce.
+def give_way() -> None:
+    """Where cores are scarce, the test comes first."""
     with contextlib.suppress(OSError):
         os.nice(10)
+
+
+def run(path: str, pid: int | None, period: float) -> None:
+    """Until the user leaves."""
+    give_way()
     Console(path, pid, period).run()

@@ -36,7 +36,7 @@ def table(command: Command) -> str:
     return f"queue {command.label}, command {command.sequence}\n\n{sent}\n\n{ended}"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def opcodes() -> list[tuple[str, int, str]]:
     """The commands there are: the kind of queue they are sent on, opcode and name."""
     known = []

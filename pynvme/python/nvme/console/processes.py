@@ -38,7 +38,9 @@ def default_path():
 def find(path: str) -> Found:
     """Everybody who serves at a path or beside it."""
     beside = re.compile(re.escape(path) + r"\.\d+")
-    paths = [found for found in glob.glob(glob.escape(path) + "*") if found == path or beside.fullmatch(found)]
+    paths = [
+        found for found in glob.glob(glob.escape(path) + "*") if found == path or beside.fullmatch(found)
+    ]
     processes, denied = [], []
     for found in sorted(paths):
         try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Hashable
-from typing import Any
 
 from rich.cells import set_cell_size
 from rich.segment import Segment
@@ -15,7 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 # A row: something with a key that no other row has.
-Row = Any
+Row = typing.Any
 
 
 class Table(ScrollView, can_focus=True):
@@ -25,7 +25,7 @@ class Table(ScrollView, can_focus=True):
     Table { background: $surface; }
     Table:focus { background-tint: $foreground 3%; }
     """
-    BINDINGS = [
+    BINDINGS: typing.ClassVar = [
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
         Binding("pageup", "page(-1)", show=False),
