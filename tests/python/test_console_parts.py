@@ -47,7 +47,7 @@ def test_the_last_minute_as_a_line():
     assert rate.sparkline(60).strip() == "▂▃▄▅▆▇██"
     assert len(rate.sparkline(60)) == 60
     # Three seconds in a column.
-    assert rate.sparkline(20).strip() == "▃▆█"
+    assert rate.sparkline(20).strip() == "▂▅█"
     for _ in range(100):
         rate.add(0, 1)
     assert (len(rate.seconds), rate.sparkline(20)) == (60, " " * 20)
