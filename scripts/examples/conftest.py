@@ -11,7 +11,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 @pytest.fixture
 def seconds():
     """How long each load lasts: a first look by default, `DURATION=60 make test TESTS=…` for figures that count."""
-    return float(os.environ.get("DURATION", 1))
+    return int(os.environ.get("DURATION", 1))
+
+
+@pytest.fixture
+def block(nvme0n1):
+    """Bytes of a logical block (NVM command set specification, "Identify Namespace": FLBAS, LBADS)."""
+    return 1 << nvme0n1.id_data(128 + 4 * (nvme0n1.id_data(26) & 0xF) + 2)
 
 
 @pytest.fixture

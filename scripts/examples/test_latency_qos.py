@@ -9,8 +9,9 @@ import logging
 import pytest
 
 IOPS = 2000
-# What is promised, in microseconds: make it what your device promises.
-PROMISES = {99: 20_000, 99.9: 100_000}
+# What is promised, in microseconds: make it what your device promises. This is what a target in software can keep on
+# a machine that has other things to do.
+PROMISES = {99: 200_000, 99.9: 1_000_000}
 
 
 @pytest.mark.parametrize("beside", ["alone", "beside a writer"])

@@ -3,7 +3,6 @@
 make test TESTS=scripts/examples/test_mixed_workload.py pciaddr=01:00.0
 """
 
-import contextlib
 import logging
 
 import pytest
@@ -17,23 +16,21 @@ SIZES = {1: 10, 8: 60, 64: 20, 256: 10}  # blocks: share of the commands
 def test_mixed_workload(nvme0n1, verify, lba_random, seconds):
     assert verify
     share = nvme0n1.id_data(7, 0) // WORKERS
-    with contextlib.ExitStack() as stack:
-        workers = [
-            stack.enter_context(
-                nvme0n1.ioworker(
-                    io_size=SIZES,
-                    op_percentage={READ: 60, WRITE: 35, TRIM: 5},
-                    lba_random=lba_random,
-                    region_start=number * share,
-                    region_end=(number + 1) * share,
-                    time=seconds,
-                    qdepth=32,
-                )
-            )
-            for number in range(WORKERS)
-        ]
-    # Leaving the block has closed them, and would have raised their warnings.
-    total = sum(worker.completed for worker in workers)
+    workers = [
+        nvme0n1.ioworker(
+            io_size=SIZES,
+            op_percentage={READ: 60, WRITE: 35, TRIM: 5},
+            lba_random=lba_random,
+            region_start=number * share,
+            region_end=(number + 1) * share,
+            time=seconds,
+            qdepth=32,
+        ).start()
+        for number in range(WORKERS)
+    ]
+    results = [worker.close() for worker in workers]
+    assert [result.error for result in results] == [0] * WORKERS
+    total = sum(result.io_count_read + result.io_count_nonread for result in results)
 
     # What is there now, all of it.
     result = nvme0n1.ioworker(

@@ -39,12 +39,14 @@ def test_data_survives_reconnects(pciaddr):
 
 def test_reset_under_load(nvme0, nvme0n1, seconds):
     """On NVMe/TCP a reset of the controller is a new connection."""
-    with nvme0n1.ioworker(io_size=8, time=100, qdepth=32) as worker:
-        time.sleep(seconds / 2)
-        nvme0.reset()
-    result = nvme0n1.ioworker(io_size=8, time=seconds / 2, qdepth=32).start().close()
-    assert worker.completed > 0 and result.error == 0
-    logging.info("%d commands before the reset, %d after it", worker.completed, result.io_count_read)
+    worker = nvme0n1.ioworker(io_size=8, time=100, qdepth=32).start()
+    time.sleep(seconds / 2)
+    nvme0.reset()
+    # A worker that a reset has ended is none that failed.
+    before = worker.close()
+    after = nvme0n1.ioworker(io_size=8, time=seconds, qdepth=32).start().close()
+    assert before.error == 0 and before.io_count_read > 0 and after.error == 0
+    logging.info("%d commands before the reset, %d after it", before.io_count_read, after.io_count_read)
 
 
 def test_target_dies_and_comes_back(seconds):

@@ -29,7 +29,7 @@ def outcomes(pciaddr):
             "no:cacheprovider",
         ],
         cwd=ROOT,
-        env={**os.environ, "DURATION": "0.5", "NVME_RPC_SOCKET": ""},
+        env={**os.environ, "DURATION": "1", "NVME_RPC_SOCKET": ""},
         capture_output=True,
         text=True,
         timeout=120,

@@ -42,7 +42,7 @@ QUEUE_COLUMNS = (
     ("failed", -9),
     ("controller", 0),
 )
-LOG_COLUMNS = (("sent", 15), ("queue", 5), ("us", -10), ("status", 18), ("command", 0))
+LOG_COLUMNS = (("sent", 15), ("queue", 5), ("us", -10), ("status", 24), ("command", 0))
 
 # What can be filtered by, and what to write there.
 FILTERS = {"queue": "all", "opcode": "read, 0x02", "status": "failed, 02/81", "lba": "0-4095"}
@@ -117,7 +117,10 @@ class Console(App):
         self._hurry = asyncio.Event()
         self._holding = False
         self._chosen: Command | None = None
+        # What is wrong with a filter.
+        self._wrong: str | None = None
         self._asked_at: float | None = None
+        self._silent = False
 
         self.state = Static(id="state", markup=False)
         self.queue_table = Table(QUEUE_COLUMNS, self._queue_row, id="queues")
@@ -251,14 +254,17 @@ class Console(App):
     # What is on the screen.
 
     def _say(self, text: str) -> None:
-        self.state.update(text)
+        # Its place stays as it is: no need to lay out the screen anew, here and below.
+        self.state.update(text, layout=False)
 
     def _notice_silence(self) -> None:
         if self.process is not None and self._asked_at is not None:
             silent = time.monotonic() - self._asked_at
             if silent > 2 * self._period:
                 self._say(f"process {self.process.pid} has not answered for {silent:.0f} s: is it stopped?")
-        elif self.process is not None:
+                self._silent = True
+        elif self._silent and self.process is not None:
+            self._silent = False
             self._say(f"attached to {self.process.pid}: {self.process.command}")
 
     def _show(self) -> None:
@@ -276,10 +282,12 @@ class Console(App):
         self._show_note(len(newest))
 
     def _show_note(self, shown: int) -> None:
+        if self._wrong is not None:
+            return
         note = f"{shown:,} shown"
         if self.log_of_commands.unseen:
             note += f", {self.log_of_commands.unseen:,} more since the last look"
-        self.note.update(f"held: {note}" if self._holding else note)
+        self.note.update(f"held: {note}" if self._holding else note, layout=False)
 
     def _queue_row(self, queue: Queue):
         def per_second(rate, unit):
@@ -339,8 +347,9 @@ class Console(App):
             except FilterError as why:
                 widget.add_class("-invalid")
                 wrong = f"{name}: {why}"
+        self._wrong = wrong
         if wrong is not None:
-            self.note.update(wrong)
+            self.note.update(wrong, layout=False)
             return
         parsed = Filter.parse(**texts)
         if parsed != self.log_of_commands.filter:
