@@ -313,7 +313,7 @@ class Console(App):
         if command.cqe is None:
             latency, status, style = "", "in flight", IN_FLIGHT
         else:
-            latency = f"{command.latency_ns / 1000:,.1f}"
+            latency = f"{command.latency_us:,.1f}"
             status = fields.status(command) if command.failed else "ok"
             style = FAILED if command.failed else Style()
         return (sent, command.label, latency, status, fields.line(command)), style

@@ -44,6 +44,11 @@ class Command:
         return status >> 8 & 7, status & 0xFF
 
     @property
+    def latency_us(self) -> float:
+        """Microseconds it took, as far as it has completed."""
+        return (self.latency_ns or 0) / 1000
+
+    @property
     def failed(self) -> bool:
         """Whether it completed with an error."""
         return self.status not in (None, (0, 0))
@@ -65,7 +70,8 @@ class Filter:
     @classmethod
     def parse(cls, queue="", opcode="", status="", lba="") -> Filter:
         """From what people write."""
-        kind, parameters = "", {}
+        kind = ""
+        parameters: dict = {}
         if opcode.strip():
             kind, parameters["opcode"] = parse_opcode(opcode.strip())
         if status.strip():
@@ -126,7 +132,7 @@ class CommandLog:
     """The newest commands that pass a filter. A queue at full speed has more than anybody could look at: of those
     only the newest are here, and those that failed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.filter = Filter()
         self.clear()
 

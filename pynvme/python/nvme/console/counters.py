@@ -62,7 +62,7 @@ class Queue:
 class Counters:
     """The queues of the process, one answer after the other."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.controllers: list[dict] = []
         self.queues: dict[int, Queue] = {}
         # All of them, also those that are gone since.

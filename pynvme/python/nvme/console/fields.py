@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import typing
 
 import nvme
@@ -18,25 +17,24 @@ def line(command: Command) -> str:
 
 def status(command: Command) -> str:
     """How it ended: `02/81 Unrecovered Read Error`."""
+    if command.status is None:
+        return "in flight"
     return "{:02x}/{:02x} ".format(*command.status) + answer(command).name
 
 
 def answer(command: Command):
     """Its completion."""
+    assert command.cqe is not None, "it is in flight"
     return nvme.decode(command.cqe, "completion", qid=command.qid, command=command.sqe)
 
 
 def table(command: Command) -> str:
     """All fields of the command, and of its completion."""
     sent = nvme.decode(command.sqe, qid=command.qid)
-    if command.cqe is None:
-        ended = "in flight"
-    else:
-        ended = f"{answer(command)}\n\nafter {command.latency_ns / 1000:,.1f} us"
+    ended = "in flight" if command.cqe is None else f"after {command.latency_us:,.1f} us: {answer(command)}"
     return f"queue {command.label}, command {command.sequence}\n\n{sent}\n\n{ended}"
 
 
-@functools.cache
 def opcodes() -> list[tuple[str, int, str]]:
     """The commands there are: the kind of queue they are sent on, opcode and name."""
     known = []
