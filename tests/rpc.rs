@@ -214,6 +214,70 @@ fn the_log_of_a_queue() {
 }
 
 #[test]
+fn counters_and_what_is_new_of_a_busy_worker() {
+    let console = Console::new();
+    let controller = connect();
+    let namespace = controller.namespace(1).expect("namespace 1");
+    let worker = IoWorker::start(&namespace, &Workload::new().io_size(8).queue_depth(32)).expect("a worker");
+    let queue = || {
+        let answer = console.call("nvme_queues", json!(null))["result"].clone();
+        assert_eq!(answer["controllers"][0]["address"], "127.0.0.1");
+        let rows = answer["queues"].as_array().expect("a list").clone();
+        rows.into_iter().find(|row| row["qid"] == 1).expect("the worker's")
+    };
+    let number = |value: &Value| value.as_u64().expect("a number");
+    let first = queue();
+    assert_eq!(first["depth"], 32);
+    assert!(number(&first["in_flight"]) <= 31);
+    eventually("it goes on", || number(&queue()["completed"]) > number(&first["completed"]) + 10_000);
+    let second = queue();
+    let news = |watched: Value| {
+        let since = json!([[second["queue"], second["completed"], watched]]);
+        console.call("nvme_cmdlog_since", json!({"queues": since, "most": 50}))["result"]["queues"][0].clone()
+    };
+    let mut watched = json!([]);
+    for _ in 0..50 {
+        // The log is overtaken all the time, and each row is whole.
+        let found = news(watched);
+        let rows = found["commands"].as_array().expect("a list");
+        assert!(!rows.is_empty() && rows.len() <= 50 + 31);
+        let numbers: Vec<_> = rows.iter().map(|row| number(&row[0])).collect();
+        assert!(numbers.is_sorted_by(|a, b| a > b) && numbers[0] < number(&found["next"]));
+        for row in rows {
+            assert!(row[2].as_str().is_some_and(|sqe| sqe.len() == 128 && sqe.starts_with("02")));
+            assert_eq!(row[3].is_null(), row[4].is_null());
+        }
+        watched = found["in_flight"].clone();
+    }
+    worker.finish();
+    let report = worker.join();
+    assert_eq!((report.errors, report.bytes), (0, report.ios * 4096));
+    assert_eq!(news(json!([])), Value::Null);
+}
+
+#[test]
+fn failures_are_counted_and_kept() {
+    let console = Console::new();
+    let controller = connect();
+    let namespace = controller.namespace(1).expect("namespace 1");
+    let qpair = controller.create_qpair(8).expect("a queue pair");
+    let buffer = DmaBuf::new(512).expect("memory");
+    namespace.read(&qpair, &buffer, 1 << 40, 1).expect_err("there is no such block");
+    for _ in 0..2 * nvme_spdk::CMDLOG_CAPACITY {
+        namespace.read(&qpair, &buffer, 0, 1).expect("read");
+    }
+    let handle = console.handle(2);
+    let params = json!({"queues": [[handle, 0, []]], "status": "failed"});
+    let found = console.call("nvme_cmdlog_since", params)["result"]["queues"][0].clone();
+    let rows = found["commands"].as_array().expect("a list");
+    assert_eq!(rows.len(), 1);
+    // Number 0 is Connect. SC 80h in bits 24:17 of dword 3.
+    assert_eq!((&rows[0][0], &rows[0][4].as_str().expect("bytes")[28..]), (&json!(1), "0001"));
+    let counted = console.call("nvme_queues", json!([]))["result"]["queues"][1].clone();
+    assert_eq!((&counted["failed"], &counted["in_flight"]), (&json!(1), &json!(0)));
+}
+
+#[test]
 fn several_requests_in_any_pieces_and_answers_byte_for_byte() {
     let console = Console::new();
     let requests = concat!(
@@ -304,5 +368,10 @@ fn dropping_it_removes_the_socket_and_ends_connections() {
     assert!(begin.elapsed() < Duration::from_secs(1));
     assert_eq!(client.read(&mut [0; 16]).expect("the end, no error"), 0);
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
-    Server::start(&path).expect("the place is free");
+    let server = Server::start(&path).expect("the place is free");
+    let beside = Server::start_beside(&path).expect("a path of this process alone");
+    assert_eq!(beside.path(), folder.path().join(format!("nvme.sock.{}", std::process::id())));
+    connect_to(beside.path());
+    drop((server, beside));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }

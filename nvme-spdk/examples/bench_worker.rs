@@ -8,7 +8,8 @@
 //! {"do": "load", "write": false, "random": true, "blocks": 8, "in_flight": 16, "verify": true, "seconds": 1}
 //! ```
 //!
-//! With `--ordinary-memory` no hugepages are used: then all memory that is in use counts as resident.
+//! With `--ordinary-memory` no hugepages are used: then all memory that is in use counts as resident. With
+//! `--serve PATH` consoles can watch it.
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nvme_spdk::{
     Address, ConnectOptions, Controller, Env, EnvOptions, IoSize, IoWorker, Memory, Namespace, Report,
-    Workload,
+    Workload, rpc,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -54,8 +55,14 @@ fn main() -> Result<()> {
         arguments.remove(at);
         Env::start(EnvOptions::new().memory(Memory::Ordinary { megabytes: 1024 }))?;
     }
+    // Served until the end.
+    let mut _server = None;
+    if let Some(at) = arguments.iter().position(|argument| argument == "--serve") {
+        arguments.remove(at);
+        _server = Some(rpc::Server::start(arguments.remove(at))?);
+    }
     let [address, nsid] = arguments.as_slice() else {
-        return Err("usage: bench_worker [--ordinary-memory] ADDRESS NSID < requests".into());
+        return Err("usage: bench_worker [--ordinary-memory] [--serve PATH] ADDRESS NSID < requests".into());
     };
     let address: Address = address.parse()?;
     let controller = Controller::connect(&address, ConnectOptions::new())?;

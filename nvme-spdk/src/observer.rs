@@ -136,7 +136,8 @@ unsafe extern "C" fn foreign_completed(handle: *mut c_void, completion: *const s
     // SAFETY: SPDK passes a completion that is valid during the call; the layouts agree.
     let completion = queue::trusted(unsafe { *completion.cast::<Completion>() }, foreign.command.cid);
     if let (Some(log), Some(sequence)) = (&foreign.log, foreign.sequence) {
-        log.complete(sequence, &completion, Ticks::now().since(foreign.started));
+        let (command, started) = (foreign.command, foreign.started);
+        log.complete(sequence, &completion, Ticks::now().since(started), || (command, started));
     }
     if !completion.is_success() && FAILURE.get().is_none() {
         FAILURE.set(Some(Failure { command: foreign.command, completion }));

@@ -1,14 +1,18 @@
 //! The admin queue of a device as scripts see it: shared by all Controller objects of the device.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use nvme_spdk::{Command, Completed, Completion, Controller, Data, Error, Status, admin_opcode};
+use nvme_spdk::{
+    CmdLog, Command, Completed, Completion, Controller, Data, Error, Status, Token, admin_opcode,
+};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
 use crate::callback::{Callbacks, dispatch, refuse, warn};
 use crate::errors;
+use crate::progress::Watched;
 use crate::wait::{self, Queue};
 
 /// As the original's texts name it, with its comma.
@@ -24,6 +28,7 @@ pub(crate) struct Admin {
     resets: AtomicU32,
     /// One request is sent on behalf of every script.
     listening: AtomicBool,
+    watched: Watched,
 }
 
 impl Admin {
@@ -35,7 +40,12 @@ impl Admin {
             events: AtomicU32::new(0),
             resets: AtomicU32::new(0),
             listening: AtomicBool::new(false),
+            watched: Watched::default(),
         }
+    }
+
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.watched
     }
 
     pub(crate) fn controller(&self) -> &Controller {
@@ -48,15 +58,17 @@ impl Admin {
         command: &Command,
         data: Result<Option<Data>, Error>,
         callback: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
+    ) -> PyResult<Token> {
         let is_transfer = !self.controller.is_for_queue(command);
         let describe = |data: Data| if is_transfer { data.within_prp_list() } else { Ok(data) };
         let data = data.and_then(|data| data.map(describe).transpose());
         match data.and_then(|data| self.controller.submit(command, data)) {
-            Ok(token) => self.callbacks.keep(token, callback),
-            Err(error) => return Err(refuse(py, error, callback.as_ref(), SUBMITTING)),
+            Ok(token) => {
+                self.callbacks.keep(token, callback);
+                Ok(token)
+            }
+            Err(error) => Err(refuse(py, error, callback.as_ref(), SUBMITTING)),
         }
-        Ok(())
     }
 
     /// Sends an Asynchronous Event Request; a callback stays for those that follow it.
@@ -66,7 +78,7 @@ impl Admin {
             // Outside the lock: dropping it may run Python code.
             drop(before);
         }
-        self.submit(py, &Command::admin(admin_opcode::ASYNC_EVENT_REQUEST), Ok(None), callback)
+        self.submit(py, &Command::admin(admin_opcode::ASYNC_EVENT_REQUEST), Ok(None), callback).map(drop)
     }
 
     /// Sends the one that every initialisation leaves outstanding.
@@ -174,7 +186,12 @@ impl Queue for Admin {
         self.resets.load(Ordering::Relaxed)
     }
 
+    fn log(&self) -> Arc<CmdLog> {
+        Arc::clone(self.controller.cmdlog())
+    }
+
     fn answered(&self, py: Python<'_>, completed: &Completed) -> PyResult<bool> {
+        self.watched.completed(py, completed)?;
         if completed.command.opcode == admin_opcode::ASYNC_EVENT_REQUEST {
             return self.event(py, completed).map(|()| false);
         }

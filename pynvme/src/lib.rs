@@ -13,6 +13,7 @@ mod ioworker;
 mod log;
 mod namespace;
 mod pcie;
+mod progress;
 mod qpair;
 mod report;
 mod rpc;

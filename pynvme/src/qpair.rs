@@ -1,8 +1,9 @@
 //! `nvme.Qpair`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use nvme_spdk::{Completed, Error, QpairOptions, Token};
+use nvme_spdk::{CmdLog, Completed, Error, QpairOptions, Token};
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -54,6 +55,10 @@ impl Queue for Qpair {
 
     fn callbacks(&self) -> &Callbacks {
         &self.callbacks
+    }
+
+    fn log(&self) -> Arc<CmdLog> {
+        Arc::clone(self.inner.cmdlog())
     }
 }
 

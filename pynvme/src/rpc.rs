@@ -10,21 +10,29 @@ use pyo3::prelude::*;
 static ASKED: AtomicBool = AtomicBool::new(false);
 static SERVER: Mutex<Option<Server>> = Mutex::new(None);
 
-/// Starts the server unless that was tried before. Where it cannot start, one warning says so, and everything
-/// else works.
+/// Starts the server unless that was tried before. Where another process serves already, this one does so beside
+/// it; one warning says so, or that it cannot serve at all, and everything else works.
 #[pyfunction]
 pub(crate) fn serve() -> PyResult<()> {
     if ASKED.load(Ordering::Relaxed) || ASKED.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
     let Some(path) = rpc::default_path() else { return Ok(()) };
-    match Server::start(path) {
-        Ok(server) => *SERVER.lock() = Some(server),
-        Err(why) => {
-            tracing::warn!("{why}");
-            return Ok(());
-        }
-    }
+    let server = match Server::start(&path) {
+        Ok(server) => server,
+        // Editors know only the one path; our console finds this process beside it.
+        Err(why) => match Server::start_beside(&path) {
+            Ok(server) => {
+                tracing::warn!("{why}; until then this process serves at {}", server.path().display());
+                server
+            }
+            Err(_) => {
+                tracing::warn!("{why}");
+                return Ok(());
+            }
+        },
+    };
+    *SERVER.lock() = Some(server);
     Python::attach(|py| {
         let end = wrap_pyfunction!(end, py)?;
         py.import("atexit")?.call_method1("register", (end,))?;

@@ -2,14 +2,16 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nvme_spdk::{Completed, Error, Outcome};
+use nvme_spdk::{CmdLog, Completed, Error, Outcome};
 use pyo3::exceptions::{PyAssertionError, PyTimeoutError};
 use pyo3::prelude::*;
 
 use crate::callback::{Callbacks, dispatch, latest_cdw0, warn};
 use crate::errors;
+use crate::progress::{self, Progress, Told};
 
 /// A queue as waitdone sees it.
 pub(crate) trait Queue: Sync {
@@ -18,6 +20,7 @@ pub(crate) trait Queue: Sync {
     fn wait(&self, timeout: Duration) -> Result<usize, Error>;
     fn next(&self) -> Result<Option<Completed>, Error>;
     fn callbacks(&self) -> &Callbacks;
+    fn log(&self) -> Arc<CmdLog>;
     /// How often what was outstanding has been forgotten.
     fn resets(&self) -> u32 {
         0
@@ -70,6 +73,7 @@ pub(crate) fn waitdone(py: Python<'_>, queue: &impl Queue, expected: u32, timeou
     // A century stands for "never": Instant cannot hold every Duration.
     let end = Instant::now() + timeout.min(Duration::from_secs(3_000_000_000));
     let resets = queue.resets();
+    let mut progress = Progress::begin();
     let mut reaped = 0;
     while reaped < expected {
         if let Some(completed) = queue.next().map_err(errors::usual)? {
@@ -90,6 +94,11 @@ pub(crate) fn waitdone(py: Python<'_>, queue: &impl Queue, expected: u32, timeou
             );
             return Err(timed_out(py, &note));
         }
+        progress.step(py, || Told {
+            what: progress::awaited(&queue.log()),
+            fraction: (expected > 1).then(|| f64::from(reaped) / f64::from(expected)),
+            text: if expected > 1 { format!("{reaped} of {expected} completed") } else { String::new() },
+        })?;
         py.detach(|| queue.wait(left.min(SLICE))).map_err(errors::usual)?;
     }
     Ok(latest_cdw0())

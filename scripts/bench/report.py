@@ -9,6 +9,8 @@ FOLDER = ROOT / "target/bench"
 # Smallest ratio to SPDK's perf that is good enough: without and with verification, and from Python.
 BARS = {False: 0.97, True: 0.90}
 PYTHON_BAR = 0.90
+# Of a worker that is watched, to the same one alone.
+CONSOLE_BAR = 0.98
 
 CALLS = {
     "getfeatures_us": "`getfeatures(7).waitdone()`",
@@ -24,7 +26,7 @@ CALLS = {
 def write(found):
     """Into target/bench; returns the table."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    kept = {key: found[key] for key in ("cases", "worker_start_ms", "python", "worker_kib")}
+    kept = {key: found[key] for key in ("cases", "worker_start_ms", "python", "worker_kib", "console")}
     (FOLDER / "bench.json").write_text(json.dumps(kept, indent=2) + "\n")
     text = "\n".join(lines(found)) + "\n"
     (FOLDER / "bench.md").write_text(text)
@@ -50,6 +52,11 @@ def lines(found):
         yield (
             f"| {found['workers_at_once']} at once in one process | all end well, the slowest after "
             f"{found['workers_at_once_fewest_ios']:,} commands in a second |"
+        )
+    if console := found["console"]:
+        yield (
+            f"| with a console attached | {judged(console['ratio_iops'], CONSOLE_BAR)} of the IOPS without; pairs "
+            f"{console['ratio_lowest']:.2f} to {console['ratio_highest']:.2f} |"
         )
     yield ""
     yield "| Python | |"

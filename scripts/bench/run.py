@@ -12,6 +12,7 @@ import pathlib
 import statistics
 import sys
 
+import console
 import instructions
 import nvme as d
 import report
@@ -130,10 +131,10 @@ def main():
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--seconds", type=int, default=1, help="of each run")
     parser.add_argument("--cases", default="", help="only those whose name contains this")
-    parser.add_argument("--skip", default="", help="any of: load, instructions, workers, python")
+    parser.add_argument("--skip", default="", help="any of: load, instructions, workers, python, console")
     args = parser.parse_args()
     cases = [case for case in CASES if args.cases in case.name]
-    found = {"cases": [], "worker_start_ms": None, "python": {}, "worker_kib": None}
+    found = {"cases": [], "worker_start_ms": None, "python": {}, "worker_kib": None, "console": {}}
     stand_out()
 
     with d.Target(namespaces=2) as target:
@@ -144,6 +145,9 @@ def main():
             with worker(target) as side:
                 for case in cases:
                     found["cases"] += compare(case, perf, side, args.pairs, args.seconds)
+        if "console" not in args.skip and args.cases in "console":
+            found["console"] = console.costs(target, args.pairs, args.seconds)
+            log(f"  console: {found['console']['ratio_iops']:.3f} of what the worker does alone")
         if "python" not in args.skip:
             found["python"] = python_costs(target, perf, args.pairs, args.seconds)
     if "instructions" not in args.skip:

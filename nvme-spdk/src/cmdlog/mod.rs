@@ -3,20 +3,29 @@
 //! A ring per queue pair, written by whoever drives the queue, read by anyone at any time. An entry is
 //! guarded by a version that is odd while it is written; a reader that meets one simply tries again or
 //! leaves it out. The writer never waits.
+//!
+//! A queue at full speed goes round its ring in milliseconds, so the last commands that failed are kept in a
+//! small ring of their own.
 
+mod look;
 mod text;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{Ticks, duration};
 use crate::command::{Command, Completion};
 use crate::traffic::Traffic;
 
+pub(crate) use look::{Filter, Recent, Wanted};
+
 /// How many commands a queue remembers.
 pub const CAPACITY: usize = 2050;
+
+/// How many of those that failed it remembers beyond that.
+const FAILURES: usize = 64;
 
 /// One command of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +48,13 @@ pub struct CmdLog {
     next: AtomicU64,
     /// How many of them completed.
     completed: AtomicU64,
+    /// How many of those failed.
+    failed: AtomicU64,
+    /// How many entries the queue has; 0 as long as that is not known.
+    depth: AtomicU32,
     traffic: Arc<Traffic>,
     ring: Box<[Slot]>,
+    failures: Box<[Slot]>,
 }
 
 #[derive(Default)]
@@ -63,8 +77,11 @@ impl CmdLog {
             handle: HANDLES.fetch_add(1, Ordering::Relaxed),
             next: AtomicU64::new(0),
             completed: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            depth: AtomicU32::new(0),
             traffic: Traffic::begin(),
-            ring: (0..CAPACITY).map(|_| Slot::default()).collect(),
+            ring: slots(CAPACITY),
+            failures: slots(FAILURES),
         }
     }
 
@@ -93,6 +110,25 @@ impl CmdLog {
         self.total().saturating_sub(completed)
     }
 
+    /// How many entries the queue has, one more than commands that may be outstanding.
+    pub fn depth(&self) -> u32 {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_depth(&self, depth: u32) {
+        self.depth.store(depth, Ordering::Relaxed);
+    }
+
+    /// How many commands have completed, or were given up.
+    pub fn completed(&self) -> u64 {
+        self.completed.load(Ordering::Relaxed)
+    }
+
+    /// How many of those that completed did so with an error.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
     /// Where reads and writes of this queue are counted, by its driver, when they are sent.
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
@@ -108,33 +144,47 @@ impl CmdLog {
     pub(crate) fn record(&self, command: &Command, submitted: Ticks) -> u64 {
         let sequence = self.next.load(Ordering::Relaxed);
         let slot = self.slot(sequence);
-        slot.write(|slot| {
-            slot.sequence.store(sequence, Ordering::Relaxed);
-            for (cell, word) in slot.command.iter().zip(command.words()) {
-                cell.store(word, Ordering::Relaxed);
-            }
-            slot.submitted.store(submitted.0, Ordering::Relaxed);
-            slot.latency.store(0, Ordering::Relaxed);
-        });
+        slot.write(|slot| slot.note_command(sequence, command, submitted));
         self.next.store(sequence + 1, Ordering::Release);
         sequence
     }
 
-    /// Notes the completion of the command with that sequence number, unless it was overwritten since.
+    /// Notes the completion of the command with that sequence number, unless it was overwritten since. `sent` tells
+    /// the command and when it was sent, should it have failed.
     #[inline]
-    pub(crate) fn complete(&self, sequence: u64, completion: &Completion, latency: u64) {
+    pub(crate) fn complete(
+        &self,
+        sequence: u64,
+        completion: &Completion,
+        latency: u64,
+        sent: impl FnOnce() -> (Command, Ticks),
+    ) {
         // One writer: no need to lock the bus for an addition.
         self.completed.store(self.completed.load(Ordering::Relaxed) + 1, Ordering::Release);
-        let slot = self.slot(sequence);
-        if slot.sequence.load(Ordering::Relaxed) != sequence {
-            return;
+        if !completion.is_success() {
+            self.keep_failure(sequence, completion, latency, sent());
         }
-        slot.write(|slot| {
-            for (cell, word) in slot.completion.iter().zip(completion.words()) {
-                cell.store(word, Ordering::Relaxed);
-            }
-            slot.latency.store(latency + 1, Ordering::Relaxed);
+        let slot = self.slot(sequence);
+        if slot.sequence.load(Ordering::Relaxed) == sequence {
+            slot.write(|slot| slot.note_completion(completion, latency));
+        }
+    }
+
+    #[cold]
+    fn keep_failure(&self, sequence: u64, completion: &Completion, latency: u64, sent: (Command, Ticks)) {
+        let number = self.failed.load(Ordering::Relaxed);
+        self.failures[(number % FAILURES as u64) as usize].write(|slot| {
+            slot.note_command(sequence, &sent.0, sent.1);
+            slot.note_completion(completion, latency);
         });
+        self.failed.store(number + 1, Ordering::Relaxed);
+    }
+
+    /// [`complete`](Self::complete) for a command that the log still has.
+    #[cfg(test)]
+    pub(crate) fn answer(&self, sequence: u64, completion: &Completion, latency: u64) {
+        let entry = self.slot(sequence).read(sequence).expect("just recorded");
+        self.complete(sequence, completion, latency, || (entry.command, Ticks(0)));
     }
 
     /// The newest commands, newest first, at most `count` of them.
@@ -160,7 +210,29 @@ impl CmdLog {
     }
 }
 
+fn slots(count: usize) -> Box<[Slot]> {
+    (0..count).map(|_| Slot::default()).collect()
+}
+
 impl Slot {
+    #[inline]
+    fn note_command(&self, sequence: u64, command: &Command, submitted: Ticks) {
+        self.sequence.store(sequence, Ordering::Relaxed);
+        for (cell, word) in self.command.iter().zip(command.words()) {
+            cell.store(word, Ordering::Relaxed);
+        }
+        self.submitted.store(submitted.0, Ordering::Relaxed);
+        self.latency.store(0, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn note_completion(&self, completion: &Completion, latency: u64) {
+        for (cell, word) in self.completion.iter().zip(completion.words()) {
+            cell.store(word, Ordering::Relaxed);
+        }
+        self.latency.store(latency + 1, Ordering::Relaxed);
+    }
+
     #[inline]
     fn write(&self, change: impl FnOnce(&Self)) {
         let version = self.version.load(Ordering::Relaxed);
@@ -170,15 +242,20 @@ impl Slot {
         self.version.store(version + 2, Ordering::Release);
     }
 
-    /// The entry, if the slot holds it whole; a few tries, since the writer is done in nanoseconds.
+    /// The command with that number, if the slot holds it whole.
     fn read(&self, sequence: u64) -> Option<Entry> {
+        self.entry().filter(|entry| entry.sequence == sequence)
+    }
+
+    /// What the slot holds, if anything; a few tries, since the writer is done in nanoseconds.
+    fn entry(&self) -> Option<Entry> {
         for _ in 0..8 {
             let before = self.version.load(Ordering::Acquire);
             if before % 2 == 1 {
                 std::hint::spin_loop();
                 continue;
             }
-            let found = self.sequence.load(Ordering::Relaxed);
+            let sequence = self.sequence.load(Ordering::Relaxed);
             let command = self.command.each_ref().map(|cell| cell.load(Ordering::Relaxed));
             let submitted = self.submitted.load(Ordering::Relaxed);
             let completion = self.completion.each_ref().map(|cell| cell.load(Ordering::Relaxed));
@@ -187,7 +264,8 @@ impl Slot {
             if self.version.load(Ordering::Relaxed) != before {
                 continue;
             }
-            return (found == sequence).then(|| Entry {
+            // Version 0: nothing was written yet.
+            return (before > 0).then(|| Entry {
                 sequence,
                 command: Command::from_words(command),
                 submitted: Ticks(submitted).wall_clock(),
@@ -224,7 +302,7 @@ mod tests {
         for lba in 0..10 {
             let sequence = log.record(&Command::read(1, lba, 1), Ticks(lba));
             if lba < 9 {
-                log.complete(sequence, &completion(lba as u16), 1000);
+                log.answer(sequence, &completion(lba as u16), 1000);
             }
         }
         let entries = log.newest(3);
@@ -242,7 +320,7 @@ mod tests {
         for lba in 1..=CAPACITY as u64 {
             log.record(&Command::read(1, lba, 1), Ticks(0));
         }
-        log.complete(first, &completion(7), 1);
+        log.complete(first, &completion(7), 1, || unreachable!("it succeeded"));
         let entries = log.newest(usize::MAX);
         assert_eq!(entries.len(), CAPACITY);
         assert_eq!(entries.last().unwrap().command.slba(), 1);
@@ -255,7 +333,7 @@ mod tests {
     fn a_latency_of_nothing_is_not_outstanding() {
         let log = CmdLog::new(0);
         let sequence = log.record(&Command::identify(1, 0), Ticks(0));
-        log.complete(sequence, &completion(0), 0);
+        log.answer(sequence, &completion(0), 0);
         assert_eq!(log.newest(1)[0].completed.unwrap().1, Duration::ZERO);
     }
 
@@ -285,7 +363,8 @@ mod tests {
         let begin = Instant::now();
         for sequence in 0.. {
             log.record(&Command::read(sequence, u64::from(sequence), 1), Ticks(0));
-            log.complete(u64::from(sequence), &Completion { cdw0: sequence, ..Default::default() }, 5);
+            let completion = Completion { cdw0: sequence, ..Default::default() };
+            log.complete(u64::from(sequence), &completion, 5, || unreachable!("it succeeded"));
             let done = sequence >= rounds && seen.load(Ordering::Relaxed) >= enough;
             if done || reader.is_finished() || begin.elapsed() > Duration::from_secs(20) {
                 break;

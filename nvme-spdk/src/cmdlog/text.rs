@@ -119,7 +119,7 @@ mod tests {
         let log = CmdLog::new(qid);
         let sequence = log.record(&command, Ticks(0));
         if let Some(completion) = completion {
-            log.complete(sequence, &completion, 0);
+            log.answer(sequence, &completion, 0);
         }
         log
     }

@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 pub use generator::Io;
 pub use latency::Latency;
@@ -53,6 +54,10 @@ use gate::GATE;
 pub struct IoWorker {
     control: Arc<Control>,
     thread: Option<JoinHandle<Report>>,
+    started: Instant,
+    time: Option<Duration>,
+    /// How many commands are sent in all.
+    limit: u64,
     // Commands may be in flight when the thread has ended, however it ended: the queue pair is dropped before
     // the buffers.
     qpair: Qpair,
@@ -98,7 +103,15 @@ impl IoWorker {
         let thread = thread.map_err(|e| {
             Error::Unsupported(format!("no thread for a worker ({e}): raise the limit on threads"))
         })?;
-        Ok(IoWorker { control, thread: Some(thread), qpair, _buffers: buffers })
+        Ok(IoWorker {
+            control,
+            thread: Some(thread),
+            started: Instant::now(),
+            time: workload.time,
+            limit: workload.limit(),
+            qpair,
+            _buffers: buffers,
+        })
     }
 
     /// The identifier of its queue pair.
@@ -119,6 +132,13 @@ impl IoWorker {
     /// Bytes transferred so far.
     pub fn transferred(&self) -> u64 {
         self.control.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How far it is, 0 to 1: by its time or by its number of commands, whichever ends it first.
+    pub fn progress(&self) -> f64 {
+        let by_time = self.time.map_or(0.0, |time| self.started.elapsed().as_secs_f64() / time.as_secs_f64());
+        let by_count = self.completed() as f64 / self.limit as f64;
+        by_time.max(by_count).clamp(0.0, 1.0)
     }
 
     /// Whether it still sends or waits.
@@ -147,7 +167,7 @@ impl IoWorker {
     ///
     /// # Errors
     /// [`Error::Timeout`] when it still runs, [`Error::Interrupted`].
-    pub fn wait(&self, timeout: std::time::Duration) -> Result<()> {
+    pub fn wait(&self, timeout: Duration) -> Result<()> {
         wait::until(|| "the worker".to_owned(), timeout, || Ok((!self.is_running()).then_some(())))
     }
 }

@@ -17,7 +17,10 @@ impl Core {
             {
                 slot.timed_out.set(true);
                 if let Some(sequence) = slot.logged.get() {
-                    self.log.complete(sequence, &Completion::TIMED_OUT, now.since(slot.started.get()));
+                    let started = slot.started.get();
+                    self.log.complete(sequence, &Completion::TIMED_OUT, now.since(started), || {
+                        (slot.command.get(), started)
+                    });
                 }
                 self.done_mut().push_back(Note { index: slot.index, outcome: Outcome::TimedOut });
             }

@@ -76,6 +76,7 @@ impl Queue {
         observed: bool,
         tables: &Arc<Tables>,
     ) -> Self {
+        log.set_depth(u32::from(outstanding) + 1);
         let core = Box::new(Core {
             qid,
             log,

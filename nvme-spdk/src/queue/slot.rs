@@ -115,7 +115,7 @@ impl Slot {
         if let Some(sequence) = self.logged.get()
             && !self.timed_out.get()
         {
-            queue.log.complete(sequence, &completion, ticks);
+            queue.log.complete(sequence, &completion, ticks, || (self.command.get(), self.started.get()));
         }
         if !self.is_register_access() {
             queue.latest_ticks.set(ticks);

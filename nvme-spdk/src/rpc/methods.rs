@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::live::{self, Counts, News};
 use super::protocol::{Fault, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::registry::{self, Listed};
 use crate::traffic::{self, Amount};
@@ -11,7 +12,7 @@ use crate::traffic::{self, Amount};
 pub(super) const LONGEST_ANSWER: usize = 64 << 10;
 
 /// What is left of that for a list, next to the members around it.
-const LONGEST_LIST: usize = LONGEST_ANSWER - 1024;
+pub(super) const LONGEST_LIST: usize = LONGEST_ANSWER - 1024;
 
 /// The most commands of a queue that are shown.
 const MOST_COMMANDS: usize = 128;
@@ -27,6 +28,8 @@ pub(super) enum Answer {
     /// Bytes and commands.
     Traffic([u64; 2]),
     Commands(Vec<String>),
+    Counts(Counts),
+    News(News),
 }
 
 /// A queue pair; the members go out in this order.
@@ -65,6 +68,11 @@ impl Methods {
                 let handle = one_number(params)?;
                 Ok(Answer::Commands(commands(&registry::list(), handle).ok_or(INVALID_PARAMS)?))
             }
+            "nvme_queues" => {
+                no_params(params)?;
+                Ok(Answer::Counts(live::counts(&registry::list())))
+            }
+            "nvme_cmdlog_since" => Ok(Answer::News(live::news(&registry::list(), params)?)),
             _ => Err(METHOD_NOT_FOUND),
         }
     }
@@ -114,7 +122,7 @@ fn commands(controllers: &[Listed], handle: u64) -> Option<Vec<String>> {
 }
 
 /// As many of the first items as one answer can hold.
-fn fitting<T: Serialize>(items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+pub(super) fn fitting<T: Serialize>(items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
     let mut room = LONGEST_LIST;
     items.take_while(move |item| {
         let taken = serde_json::to_string(item).map_or(usize::MAX, |text| text.len() + 1);
@@ -196,7 +204,7 @@ mod tests {
             let sequence = log.record(&Command::admin(0x0c), Ticks(0));
             // INVALID NUMBER OF CONTROLLER RESOURCES
             let completion = Completion { status_and_phase: 1 << 9 | 0x21 << 1, ..Default::default() };
-            log.complete(sequence, &completion, 0);
+            log.answer(sequence, &completion, 0);
         }
         let texts = commands(&listed, log.handle()).unwrap();
         assert_eq!(texts.len(), 2 * MOST_COMMANDS);

@@ -14,10 +14,42 @@
 //! | `list_all_qpair` | none | an array of `{"ctrlr", "qid", "outstanding", "qpair", "model"}`; `qid` is one higher than the queue's |
 //! | `get_iostat` | none | `[bytes, commands]` of reads and writes since the previous call |
 //! | `get_cmdlog` | `[qpair]` | an array of texts, two per command, the newest of at most 128 commands first |
+//! | `nvme_queues` | none | controllers, and queues with what they counted so far: see below |
+//! | `nvme_cmdlog_since` | which queues and commands | the commands that are new in their logs: see below |
+//!
+//! The first three are what editors made for pynvme know; their answers never change. The others are for consoles
+//! that come back every second, and cost the queues nothing: they read counters and logs that are kept anyway.
+//!
+//! ```json
+//! {"method": "nvme_queues"}
+//! {"now": 1795400000000000,
+//!  "controllers": [{"address": "127.0.0.1", "model": "nvme-spdk embedded target"}],
+//!  "queues": [{"queue": 2, "controller": 0, "qid": 1, "depth": 64, "in_flight": 63,
+//!              "completed": 302123, "failed": 0, "bytes": 1237753856}]}
+//! ```
+//!
+//! `now` is the time in microseconds since 1970, so that rates can be told from two answers. `queue` is what the other
+//! methods take. `bytes` are those of reads and writes of a namespace, counted when they are sent, as in `get_iostat`.
+//!
+//! ```json
+//! {"method": "nvme_cmdlog_since", "params": {"queues": [[2, 1800, [1700]]], "most": 100,
+//!                                            "opcode": 2, "status": "failed", "lba": [0, 4095]}}
+//! {"queues": [{"next": 302186, "unseen": 298336, "in_flight": [302185],
+//!              "commands": [[2040, 1795400000000000, "0200…", 81000, "0000…"]]}]}
+//! ```
+//!
+//! Each queue comes with the number of the first command that is wanted, and the numbers of earlier ones that were in
+//! flight. `most`, 100 at first and at most 200, `opcode`, `status` (`"in flight"`, `"failed"` or `[type, code]`) and
+//! `lba` (first and last) are optional. The answer has as many of the queues as fit, in the same order, null for one
+//! that is gone: the number of the next command, how many nobody could look at because there were too many, those
+//! that were seen in flight, and the newest ones that are wanted. A command is its number, its time of submission in
+//! microseconds since 1970, its 64 bytes, and, unless it is in flight, its latency in nanoseconds and the 16 bytes of
+//! its completion. The last 64 commands of a queue that failed are found also when its log has long gone over them.
 //!
 //! Requests follow each other without framing: each is complete when its JSON value is. Every answer is one line,
 //! sent at once, and shorter than 64 KiB.
 
+mod live;
 mod methods;
 mod protocol;
 mod serve;
@@ -90,6 +122,16 @@ impl Server {
         })?;
         let parts = Some(Parts { thread, life, place });
         Ok(Server { parts, pid: std::process::id(), path: path.to_owned() })
+    }
+
+    /// As [`start`](Self::start) at a path of this process alone, where consoles look as well: `<path>.<pid>`. Sockets
+    /// that dead processes have left at such paths are removed.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`] when nothing can be created there.
+    pub fn start_beside(path: impl AsRef<Path>) -> Result<Server> {
+        socket::sweep(path.as_ref());
+        Server::start(socket::beside(path.as_ref(), std::process::id()))
     }
 
     /// Where it listens.

@@ -84,6 +84,38 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(UnixListener::from(OwnedFd::from(socket)))
 }
 
+/// Where a process serves that has to leave the path to another one.
+pub(super) fn beside(path: &Path, pid: u32) -> PathBuf {
+    let mut beside = OsString::from(path);
+    beside.push(format!(".{pid}"));
+    PathBuf::from(beside)
+}
+
+/// Removes what processes that were killed have left [beside](beside) a path.
+pub(super) fn sweep(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return;
+    };
+    let Ok(found) = fs::read_dir(folder) else { return };
+    for entry in found.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|found| pid_of(found, name)) else { continue };
+        let left = beside(path, pid);
+        // Nobody has the lock of a dead process; the lock file goes with ours.
+        if !Path::new(&format!("/proc/{pid}")).exists()
+            && let Ok(_lock) = Lock::take(&left)
+            && fs::symlink_metadata(&left).is_ok_and(|found| found.file_type().is_socket())
+        {
+            let _ = fs::remove_file(&left);
+        }
+    }
+}
+
+/// From `nvme.sock.123` or `nvme.sock.123.lock`.
+fn pid_of(found: &str, name: &str) -> Option<u32> {
+    let rest = found.strip_prefix(name)?.strip_prefix('.')?;
+    rest.strip_suffix(".lock").unwrap_or(rest).parse().ok()
+}
+
 /// Who called sudo, if anybody did: an editor that runs without privileges is to connect.
 fn invoking_user() -> Option<(u32, Option<u32>)> {
     // SAFETY: no precondition.
@@ -122,7 +154,7 @@ impl Lock {
         }
         Err((
             "another process serves there".to_owned(),
-            "this one runs without; end the other one, or name another path with NVME_RPC_SOCKET (empty for no server)",
+            "end the other one, or name another path with NVME_RPC_SOCKET (empty for no server)",
         ))
     }
 
@@ -254,6 +286,30 @@ mod tests {
         assert!(UnixStream::connect(&path).is_err());
         let (_place, _listener) = Place::take(&path).unwrap();
         UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn what_dead_processes_left_beside_is_swept() {
+        let folder = folder();
+        let path = folder.path().join("a.sock");
+        // No process has a number that high.
+        let dead = beside(&path, u32::MAX);
+        let (own, _listener) = Place::take(&beside(&path, std::process::id())).unwrap();
+        let (_, _listener_too) = Place::take(&path).unwrap();
+        drop(UnixListener::bind(&dead).unwrap());
+        fs::write(format!("{}.lock", dead.display()), "").unwrap();
+        fs::write(format!("{}.lock", beside(&path, u32::MAX - 1).display()), "").unwrap();
+        for name in ["a.sock.x", "a.sock.1.2", "b.sock.4294967295", "a.socket"] {
+            fs::write(folder.path().join(name), "precious").unwrap();
+        }
+        let count = || fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(count(), 2 + 3 + 4);
+        sweep(&path);
+        assert_eq!(count(), 2 + 4, "the socket of this process and what is no socket stay");
+        drop(own);
+        assert_eq!(count(), 4);
+        sweep(Path::new("/no/such/folder/a.sock"));
+        sweep(Path::new("/"));
     }
 
     #[test]

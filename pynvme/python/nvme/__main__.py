@@ -1,4 +1,4 @@
-"""python -m nvme target: run the embedded target in the foreground, for scripts started by hand."""
+"""What can be run beside test scripts: the embedded target, and a console that shows what a running test does."""
 
 import argparse
 import signal
@@ -31,6 +31,17 @@ def target(arguments):
             sys.exit("the target has ended")
 
 
+def console(arguments):
+    """Show what a running test does, until the user leaves."""
+    try:
+        from .console.app import run
+    except ModuleNotFoundError as missing:
+        sys.exit(f"{missing}; what to do: pip install 'textual>=6,<9'")
+    from .console.processes import default_path
+
+    run(arguments.socket or default_path(), arguments.pid, arguments.period)
+
+
 def main():
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m nvme", description=__doc__)
@@ -41,6 +52,13 @@ def main():
     verb.add_argument("--namespaces", type=int, default=1, help="how many (default 1)")
     verb.add_argument("--block-size", type=int, default=512, choices=(512, 4096), help="bytes per block")
     verb.set_defaults(run=target)
+    verb = verbs.add_parser("console", help="show what a running test does: queues, throughput, commands")
+    verb.add_argument(
+        "--socket", default="", help="where it serves (default: NVME_RPC_SOCKET, or pynvme's path)"
+    )
+    verb.add_argument("--pid", type=int, help="which process, if there are several")
+    verb.add_argument("--period", type=float, default=1, help="seconds between two looks (default 1)")
+    verb.set_defaults(run=console)
     arguments = parser.parse_args()
     try:
         arguments.run(arguments)

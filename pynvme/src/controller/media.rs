@@ -10,6 +10,7 @@ use crate::admin::info;
 use crate::buffer::Buffer;
 use crate::convert::{Int, OptionalInt, ensure};
 use crate::errors;
+use crate::progress::{Progress, Told};
 
 const FIRMWARE_COMMIT: u8 = 0x10;
 const FIRMWARE_DOWNLOAD: u8 = 0x11;
@@ -221,12 +222,20 @@ impl Controller {
         let (slot, name) = (slot.0, filename.display());
         info(py, &format!("download firmware image {name} to slot {slot} and activate"))?;
         let buffer = DmaBuf::new(CHUNK).map_err(errors::usual)?;
+        let mut progress = Progress::begin();
         for (index, chunk) in image.chunks(CHUNK).enumerate() {
+            let (sent, size) = (index * CHUNK, image.len());
+            progress.step(py, || Told {
+                what: "Firmware Image Download".to_owned(),
+                fraction: Some(sent as f64 / size as f64),
+                text: format!("{sent} of {size} bytes"),
+            })?;
             // The last piece goes out whole: what is behind the image's end is left from the one before.
             buffer.write(0, chunk);
             let command = download_command(CHUNK as u32, u32::try_from(index * CHUNK)?);
             self.admin.execute(py, &command, Some(Data::from(&buffer)), self.timeout())?;
         }
+        drop(progress);
         self.admin.execute(py, &commit, None, self.timeout())?;
         info(py, "download firmware completed")
     }

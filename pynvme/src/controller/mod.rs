@@ -337,8 +337,12 @@ fn send<'py>(
     cb: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, Controller>> {
     let callback = callback::check(cb)?;
-    let data = buffer.map(|buffer| data_of(buffer.get(), size)).transpose();
-    slf.get().admin.submit(slf.py(), command, data, callback)?;
+    let data = buffer.as_ref().map(|buffer| data_of(buffer.get(), size)).transpose();
+    let token = slf.get().admin.submit(slf.py(), command, data, callback)?;
+    if let Some(buffer) = buffer {
+        let place = (buffer.get().memory(), buffer.get().offset());
+        slf.get().admin.watched().note(token.index(), command, place);
+    }
     Ok(slf)
 }
 

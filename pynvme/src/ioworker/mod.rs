@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::callback::warn;
 use crate::convert::ensure;
 use crate::errors;
+use crate::progress::{Progress, Told};
 use crate::report;
 use outcome::{HostError, Outcome};
 pub(crate) use plan::Request;
@@ -169,13 +170,16 @@ impl IoWorker {
     ///     When it was not started.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         // In short steps, so that no lock is held while signal handlers run.
+        let mut progress = Progress::begin();
         let ended = loop {
             if let Some(ended) = self.take_ended(py)? {
                 break ended;
             }
+            progress.step(py, || self.progress())?;
             py.detach(|| std::thread::sleep(LOOK));
             py.check_signals()?;
         };
+        drop(progress);
         let outcome = match ended {
             Ended::Before(result) => return Ok(result.into_bound(py)),
             Ended::Failed(host) => Outcome::not_started(host),
@@ -279,6 +283,17 @@ impl IoWorker {
             State::Failed(host) => Some(Ended::Failed(host)),
             _ => None,
         })
+    }
+
+    fn progress(&self) -> Told {
+        match &*self.state.lock() {
+            State::Running(worker) => Told {
+                what: format!("ioworker on queue {}", worker.qid()),
+                fraction: Some(worker.progress()),
+                text: format!("{} commands", worker.completed()),
+            },
+            _ => Told { what: "ioworker".to_owned(), fraction: None, text: String::new() },
+        }
     }
 
     /// Ends it at once and frees its queue.

@@ -1,0 +1,1 @@
+"""python -m nvme console: what a running test does, live in a terminal."""
