@@ -1,9 +1,11 @@
 """Processes that share a controller: a child that was spawned attaches to what its parent has open."""
 
+import json
 import multiprocessing
 import os
 import pathlib
 import signal
+import socket
 import time
 
 import nvme as d
@@ -121,6 +123,35 @@ def test_tokens_and_checksums_are_common(device):
     assert buf.data(511, 504) == theirs
     child.pipe.send("end")
     assert child.ends() == 0
+
+
+def rpc(method, *params):
+    with socket.socket(socket.AF_UNIX) as console:
+        console.connect("/var/tmp/pynvme.sock")
+        console.settimeout(30)
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+        console.sendall(json.dumps(request).encode())
+        return json.loads(console.makefile().readline())["result"]
+
+
+def test_consoles_see_the_childs_queues_as_well(device):
+    _, nvme0, _ = device
+    mine = d.Qpair(nvme0, 8)
+    child = Child(writes_and_waits)
+    child.says()
+    rows = rpc("list_all_qpair")
+    assert [row["qid"] for row in rows] == [1, mine.sqid + 1, mine.sqid + 2]
+    assert len({row["qpair"] for row in rows}) == 3
+    assert all(row["ctrlr"] == ADDRESS for row in rows)
+    child.pipe.send("read")
+    child.says()
+    texts = rpc("get_cmdlog", rows[-1]["qpair"])
+    assert "[cmd" in texts[0] and "Read" in texts[0], texts[0]
+    assert "Write" in texts[2], texts[2]
+    assert rpc("get_iostat")[1] >= 2
+    child.pipe.send("end")
+    assert child.ends() == 0
+    assert len(rpc("list_all_qpair")) == 2
 
 
 def uses_until_it_fails(pipe):

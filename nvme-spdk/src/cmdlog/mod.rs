@@ -40,6 +40,14 @@ pub struct Entry {
     pub completed: Option<(Completion, Duration)>,
 }
 
+/// The handle of the next log.
+static HANDLES: AtomicU64 = AtomicU64::new(1);
+
+/// From now on handles are above this.
+pub(crate) fn count_handles_from(first: u64) {
+    HANDLES.fetch_max(first + 1, Ordering::Relaxed);
+}
+
 /// The log of one queue pair.
 pub struct CmdLog {
     qid: u16,
@@ -71,7 +79,6 @@ struct Slot {
 
 impl CmdLog {
     pub(crate) fn new(qid: u16) -> Self {
-        static HANDLES: AtomicU64 = AtomicU64::new(1);
         CmdLog {
             qid,
             handle: HANDLES.fetch_add(1, Ordering::Relaxed),

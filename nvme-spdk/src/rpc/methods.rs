@@ -1,9 +1,10 @@
 //! What consoles can ask.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::live::{self, Counts, News};
+use super::members;
 use super::protocol::{Fault, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::registry::{self, Listed};
 use crate::traffic::{self, Amount};
@@ -32,8 +33,11 @@ pub(super) enum Answer {
     News(News),
 }
 
+/// The admin queue's identifier in a row. All processes that share a controller have the same.
+const ADMIN: u32 = 1;
+
 /// A queue pair; the members go out in this order.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct QueueRow {
     /// The transport address of its controller.
     ctrlr: String,
@@ -58,15 +62,24 @@ impl Methods {
         match method {
             "list_all_qpair" => {
                 no_params(params)?;
-                Ok(Answer::Queues(queues(&registry::list())))
+                let theirs =
+                    members::list().into_iter().filter_map(|one| one.ask::<Vec<QueueRow>>(method, params));
+                let theirs = theirs.flatten().filter(|row| row.qid != ADMIN);
+                Ok(Answer::Queues(fitting(queues(&registry::list()).into_iter().chain(theirs)).collect()))
             }
             "get_iostat" => {
                 no_params(params)?;
-                Ok(self.traffic(traffic::total()))
+                let theirs =
+                    members::list().into_iter().filter_map(|one| one.ask::<[u64; 2]>(method, params));
+                let [bytes, commands] = self.traffic(traffic::total());
+                let sum = |sum: [u64; 2], one: [u64; 2]| [sum[0] + one[0], sum[1] + one[1]];
+                Ok(Answer::Traffic(theirs.fold([bytes, commands], sum)))
             }
             "get_cmdlog" => {
                 let handle = one_number(params)?;
-                Ok(Answer::Commands(commands(&registry::list(), handle).ok_or(INVALID_PARAMS)?))
+                let theirs = || members::with(handle)?.ask(method, params);
+                let texts = commands(&registry::list(), handle).or_else(theirs);
+                Ok(Answer::Commands(texts.ok_or(INVALID_PARAMS)?))
             }
             "nvme_queues" => {
                 no_params(params)?;
@@ -78,10 +91,10 @@ impl Methods {
     }
 
     /// What came on top since the last time.
-    fn traffic(&mut self, total: Amount) -> Answer {
+    fn traffic(&mut self, total: Amount) -> [u64; 2] {
         let news = total.since(self.told);
         self.told = total;
-        Answer::Traffic([news.bytes, news.commands])
+        [news.bytes, news.commands]
     }
 }
 
@@ -218,9 +231,9 @@ mod tests {
     #[test]
     fn traffic_is_told_once() {
         let mut methods = Methods::default();
-        assert_eq!(methods.traffic(Amount { bytes: 4096, commands: 1 }), Answer::Traffic([4096, 1]));
-        assert_eq!(methods.traffic(Amount { bytes: 5120, commands: 3 }), Answer::Traffic([1024, 2]));
-        assert_eq!(methods.traffic(Amount { bytes: 5120, commands: 3 }), Answer::Traffic([0, 0]));
+        assert_eq!(methods.traffic(Amount { bytes: 4096, commands: 1 }), [4096, 1]);
+        assert_eq!(methods.traffic(Amount { bytes: 5120, commands: 3 }), [1024, 2]);
+        assert_eq!(methods.traffic(Amount { bytes: 5120, commands: 3 }), [0, 0]);
     }
 
     #[test]

@@ -50,6 +50,7 @@
 //! sent at once, and shorter than 64 KiB.
 
 mod live;
+mod members;
 mod methods;
 mod protocol;
 mod serve;
@@ -68,13 +69,14 @@ use socket::Place;
 pub const DEFAULT_PATH: &str = "/var/tmp/pynvme.sock";
 
 /// The path to serve at: [`DEFAULT_PATH`], or what the environment variable `NVME_RPC_SOCKET` says; `None` if
-/// that is set and empty.
+/// that is set and empty. A process that shares another's [environment](crate::Env::owner) serves where that one
+/// finds it, whose server shows the queues of both.
 pub fn default_path() -> Option<PathBuf> {
-    match std::env::var_os("NVME_RPC_SOCKET") {
-        None => Some(PathBuf::from(DEFAULT_PATH)),
-        Some(path) if path.is_empty() => None,
-        Some(path) => Some(PathBuf::from(path)),
+    let said = std::env::var_os("NVME_RPC_SOCKET");
+    if said.as_ref().is_some_and(|path| path.is_empty()) {
+        return None;
     }
+    Some(members::path_of_this().or(said.map(PathBuf::from)).unwrap_or_else(|| PathBuf::from(DEFAULT_PATH)))
 }
 
 /// A running server. Dropping it ends it and removes the socket; a fork of the process leaves it alone.

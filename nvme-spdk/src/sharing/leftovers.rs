@@ -19,6 +19,11 @@ pub(crate) fn prefix(owner: u32) -> String {
     format!("nvme-{owner}-")
 }
 
+/// Where an owner's files are that are not memory.
+pub(crate) fn folder(owner: u32) -> PathBuf {
+    Path::new(RUNTIME).join(prefix(owner))
+}
+
 /// The owner in a name.
 fn owner(name: &str) -> Option<u32> {
     name.strip_prefix("nvme-")?.split_once('-')?.0.parse().ok()
@@ -69,7 +74,7 @@ extern "C" fn at_exit() {
 }
 
 fn remove_files_of(pid: u32) {
-    let _ = fs::remove_dir_all(Path::new(RUNTIME).join(prefix(pid)));
+    let _ = fs::remove_dir_all(folder(pid));
     for (path, name) in mounts().iter().flat_map(|mount| entries(mount)) {
         if owner(&name) == Some(pid) {
             let _ = fs::remove_file(path);

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::leftovers;
 use super::memory::SharedMemory;
 use crate::error::{Error, Result};
-use crate::integrity;
 use crate::pci::{Bus, NVME_CLASS, USERSPACE_DRIVERS};
+use crate::{cmdlog, integrity};
 
 /// The part of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,13 +39,24 @@ static COMMON: OnceLock<SharedMemory> = OnceLock::new();
 /// What this process is going to be: a member if one of its ancestors is an owner; an owner if there is
 /// something to share, and hugetlbfs, because shared hugepages are files.
 pub(crate) fn part() -> Part {
-    if std::env::var_os("NVME_SHARING").is_some_and(|value| value == "0") {
+    if is_switched_off() {
         return Part::Alone;
     }
-    if let Some(owner) = ancestors().find(|pid| SharedMemory::exists(*pid, NAME)) {
+    if let Some(owner) = owner_of_this() {
         return Part::Member(owner);
     }
     if !leftovers::mounts().is_empty() && has_controllers() { Part::Owner } else { Part::Alone }
+}
+
+fn is_switched_off() -> bool {
+    std::env::var_os("NVME_SHARING").is_some_and(|value| value == "0")
+}
+
+/// The nearest ancestor of this process that is an owner. What was found first stays.
+pub(crate) fn owner_of_this() -> Option<u32> {
+    static OWNER: OnceLock<Option<u32>> = OnceLock::new();
+    let find = || ancestors().find(|pid| SharedMemory::exists(*pid, NAME));
+    *OWNER.get_or_init(|| if is_switched_off() { None } else { find() })
 }
 
 /// Tells children that there is an environment now.
@@ -79,7 +90,18 @@ pub(crate) fn join(owner: u32) -> Result<()> {
         )));
     }
     share_tokens(common, memory);
+    // Consoles ask the owner for the logs of all, so no two have the same handle.
+    cmdlog::count_handles_from(u64::from(std::process::id()) << HANDLES_OF_A_PROCESS);
     Ok(())
+}
+
+/// Below these bits of a member's handles is what it counts; above is its identifier. They go through consoles
+/// that calculate in 53 bits.
+const HANDLES_OF_A_PROCESS: u32 = 24;
+
+/// The member whose log has this handle.
+pub(crate) fn member_of(handle: u64) -> Option<u32> {
+    u32::try_from(handle >> HANDLES_OF_A_PROCESS).ok().filter(|pid| *pid > 0)
 }
 
 fn share_tokens(common: &Common, memory: SharedMemory) {
