@@ -8,9 +8,9 @@ from outcome import CRASHED, ERROR, FAILED, PASSED, SKIPPED, TIMEOUT
 
 ABOUT = (
     "`driver_test.py`, `scripts/test_examples.py`, and for PCIe the tests in `scripts/psd.py` and `scripts/zns.py` of "
-    "pynvme {}, unmodified, each in a process of its own: over TCP on the embedded NVMe/TCP target ({}), and over PCIe "
-    "on QEMU's controller, in the lab. `make conformance` writes this page; ratings are what studying the tests says "
-    "about the transport."
+    "pynvme {}, unmodified: over TCP on the embedded NVMe/TCP target ({}), and over PCIe on QEMU's controller, in the "
+    "lab. `make conformance` writes this page, and `scripts/conformance/run.py` says how the tests are kept apart; "
+    "ratings are what studying the tests says about the transport."
 )
 NAMES = {"tcp": "TCP", "pcie": "PCIe"}
 RATINGS = {
