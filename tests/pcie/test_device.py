@@ -181,7 +181,8 @@ def test_resets_under_load(kind, pcie, nvme0):
             namespace.ioworker(io_size=8, time=60, qdepth=16, lba_random=True, read_percentage=50).start()
             for _ in range(4)
         ]
-        time.sleep(0.1)
+        # They begin together, at most 0.2 s after the last is ready.
+        time.sleep(0.4)
         begin = time.monotonic()
         RESETS[kind](pcie)
         nvme0.reset()

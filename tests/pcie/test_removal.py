@@ -21,7 +21,8 @@ def loaded():
 
     def load():
         workers = [namespace.ioworker(io_size=8, time=60, qdepth=16).start() for _ in range(4)]
-        time.sleep(0.1)
+        # They begin together, at most 0.2 s after the last is ready.
+        time.sleep(0.4)
         return workers
 
     yield nvme0, load
@@ -71,8 +72,10 @@ def test_the_memory_window_of_its_port_is_closed(loaded):
         workers = load()
         enabled = config(port, command)
         config(port, command, enabled & ~2)
-        end(workers)
-        config(port, command, enabled)
+        try:
+            end(workers)
+        finally:
+            config(port, command, enabled)
         nvme0.reset()
         works(nvme0)
         before = before or open_files()
