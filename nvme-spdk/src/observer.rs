@@ -33,10 +33,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Whether it was to delete a queue, and was answered by the controller.
+    /// Whether it was to delete a queue, and was answered by the controller: SPDK completes as aborted what a device that
+    /// is gone does not answer.
     pub(crate) fn is_delete(&self) -> bool {
         matches!(self.command.opcode, admin_opcode::DELETE_IO_SQ | admin_opcode::DELETE_IO_CQ)
-            && self.completion.status() != Status::ABORTED_SQ_DELETION
+            && !matches!(self.completion.status(), Status::ABORTED_BY_REQUEST | Status::ABORTED_SQ_DELETION)
     }
 
     /// Whether it was a Fabrics Connect (NVMe over Fabrics specification, "Connect Command").

@@ -20,6 +20,8 @@ impl Status {
     pub const SUCCESS: Status = Status::new(0, 0);
     /// Invalid Field in Command, 00/02.
     pub const INVALID_FIELD: Status = Status::new(0, 0x02);
+    /// Command Abort Requested, 00/07; also what SPDK completes commands of a PCIe controller with that is gone.
+    pub const ABORTED_BY_REQUEST: Status = Status::new(0, 0x07);
     /// Command Aborted due to SQ Deletion, 00/08; also what SPDK completes commands with when their
     /// queue pair goes away.
     pub const ABORTED_SQ_DELETION: Status = Status::new(0, 0x08);

@@ -160,13 +160,22 @@ class Guest:
         return f"/dev/fd/{archive.fileno()}"
 
     def _arguments(self, channels):
-        machine, iommu, kernel_options = "q35", [], KERNEL_OPTIONS
+        machine, iommu, kernel_options, threads = "q35", [], KERNEL_OPTIONS, "multi"
         if self._vfio:
             machine += ",kernel-irqchip=off"
+            # With two, QEMU 10.0 itself can crash (iotlb_to_section) where memory is remapped under load.
+            threads = "single"
             iommu = ["-device", "intel-iommu,intremap=on,caching-mode=on,aw-bits=48"]
             kernel_options += " intel_iommu=on"
         arguments = ["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"]
-        arguments += ["-machine", machine, "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,la57=off"]
+        arguments += [
+            "-machine",
+            machine,
+            "-accel",
+            f"tcg,thread={threads},tb-size=256",
+            "-cpu",
+            "max,la57=off",
+        ]
         arguments += ["-smp", "2", "-m", str(MEMORY_MIB), *iommu]
         # The root file system would not survive a suspend: 9p's channel is not set up again on resume.
         arguments += ["-global", "ICH9-LPC.disable_s3=1"]
