@@ -172,7 +172,8 @@ mod tests {
         for (percentile, at) in &points {
             assert_eq!(*at, latency.percentile(*percentile));
         }
-        assert!(points.iter().any(|(percentile, _)| (99.98..100.0).contains(percentile)));
+        // The last of the counters has more than one of the ten thousand.
+        assert!(points.iter().any(|(percentile, _)| (99.8..100.0).contains(percentile)), "{points:?}");
         assert_eq!(Latency::default().percentiles(4), []);
     }
 
