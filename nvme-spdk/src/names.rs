@@ -1,4 +1,4 @@
-//! Opcode names as scripts and logs know them; [`decode::command_name`](crate::decode::command_name) has those of the
+//! Opcode names as scripts and logs know them; [`decode::command_name`] has those of the
 //! specification.
 
 use crate::command::Command;

@@ -3,7 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use nvme_spdk::decode::{self, Queue};
-use nvme_spdk::{CmdLogEntry, OpenController, Record, local_time};
+use nvme_spdk::{CmdLogEntry, Namespace, OpenController, Record, local_time};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -30,11 +30,11 @@ pub(crate) fn observe_workers(observer: Option<Bound<'_, PyAny>>) -> PyResult<()
     Ok(())
 }
 
-/// Tells the observer, if there is one, about a worker.
+/// Tells the observer, if there is one, about a worker; `started` is in microseconds since the epoch.
 pub(crate) fn tell(
     py: Python<'_>,
-    address: &str,
-    nsid: u32,
+    namespace: &Namespace,
+    started: u64,
     record: impl FnOnce() -> Record,
 ) -> PyResult<()> {
     let Some(observer) = OBSERVER.lock().as_ref().map(|observer| observer.clone_ref(py)) else {
@@ -42,8 +42,9 @@ pub(crate) fn tell(
     };
     let json = serde_json::to_string(&record()).unwrap_or_default();
     let dict = py.import("json")?.call_method1("loads", (json,))?.cast_into::<PyDict>()?;
-    dict.set_item("address", address)?;
-    dict.set_item("nsid", nsid)?;
+    dict.set_item("address", namespace.controller().address().to_string())?;
+    dict.set_item("nsid", namespace.nsid())?;
+    dict.set_item("started", started as f64 / 1e6)?;
     observer.call1(py, (dict,)).map(drop)
 }
 
@@ -103,7 +104,9 @@ fn command<'py>(py: Python<'py>, qid: u16, entry: &CmdLogEntry) -> PyResult<Boun
     dict.set_item("command", crate::decode::as_dict(py, &sent)?)?;
     dict.set_item("sqe", entry.command.dwords())?;
     let Some((completion, latency)) = entry.completed else {
-        dict.set_item("status", py.None())?;
+        for key in ["status", "success", "completion", "cqe", "latency_us"] {
+            dict.set_item(key, py.None())?;
+        }
         return Ok(dict);
     };
     let answer = decode::completion_of(&entry.command, queue, &completion);

@@ -48,6 +48,17 @@ def admin(pcie: Pcie) -> int:
     return vendor
 
 
+def decoding(nvme0: Controller, buf: Buffer) -> str:
+    """Fields have names, values and meanings."""
+    for entry in nvme0.cmdlog_entries(1):
+        command: d.Decoded = d.decode(entry["sqe"], qid=0)
+        answer = d.decode(entry["cqe"] or [0] * 4, "completion", qid=0, command=entry["sqe"])
+        print(command, repr(answer), answer["SC"] == 0, "SLBA" in command)
+    smart = d.decode(buf, "smart")
+    told = [f"{field.name} {field.value!r} {field.meaning or field.title}" for field in smart.fields]
+    return smart.as_dict()["fields"][0]["name"] + "".join(told) + d.decode(1, "feature 6").parts[0].name
+
+
 def blocks(nvme0: Controller) -> None:
     """I/O commands return the queue pair."""
     with d.Target(megabytes=16) as target:

@@ -45,7 +45,7 @@ pub(super) fn name(fid: u8) -> &'static str {
 /// ```
 /// use nvme_spdk::decode;
 ///
-/// let queues = decode::feature(0x07, 0x000f_000f);
+/// let queues = decode::feature_value(0x07, 0x000f_000f);
 /// assert_eq!(queues.to_string(), "Number of Queues: NSQ 15 (16 submission queues), NCQ 15 (16 completion queues)");
 /// ```
 pub fn feature_value(fid: u8, value: u32) -> Decoded {

@@ -125,6 +125,7 @@ impl Spec {
     fn number(&self, raw: &[u8]) -> (Value, Option<String>) {
         let number = number(raw, self.first_bit % 8, self.bits);
         let meaning = match self.show {
+            Show::OneMore(of) if number == 0 => Some(format!("1 {}", singular(of))),
             Show::OneMore(of) => Some(format!("{} {of}", number + 1)),
             Show::Unit(unit) => Some(unit.to_owned()).filter(|_| number != 0),
             Show::OneOf(names) => Some(name_of(names, number).unwrap_or("reserved").to_owned()),
@@ -187,6 +188,14 @@ pub(super) fn number_at(data: &[u8], first: usize, len: usize) -> u128 {
     data.get(first..first + len).map_or(0, |raw| number(raw, 0, len as u32 * 8))
 }
 
+fn singular(of: &str) -> String {
+    match (of.strip_suffix("ies"), of.strip_suffix('s')) {
+        (Some(stem), _) => format!("{stem}y"),
+        (None, Some(stem)) if of.starts_with(char::is_alphabetic) => stem.to_owned(),
+        _ => of.to_owned(),
+    }
+}
+
 pub(super) fn text(raw: &[u8]) -> String {
     let end = raw.iter().position(|byte| *byte == 0).unwrap_or(raw.len());
     let shown = |byte: &u8| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { '.' };
@@ -227,6 +236,13 @@ mod tests {
         assert_eq!(lines, ["A 18", "B 0x534", "C", "D 3 (three)", &wide, "F a"]);
         assert_eq!(read(&data[..3], SPECS).len(), 3);
         assert_eq!(read_at(&data, 30, SPECS), []);
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        for (of, one) in [("blocks", "block"), ("entries", "entry"), ("× 512 bytes", "× 512 bytes")] {
+            assert_eq!(singular(of), one);
+        }
     }
 
     #[test]

@@ -62,6 +62,9 @@ __author__ = "the nvme-spdk project"
 
 _cTIMEOUT = 10
 
+# What srand() was given last: reports tell it.
+_seed = None
+
 
 def srand(seed):
     """Seed Python's random numbers, and with them the seed of every worker that is made afterwards.
@@ -71,6 +74,8 @@ def srand(seed):
     seed : int
         The same seed gives the same commands in the same workers.
     """
+    global _seed
     _nvme.serve()
+    _seed = seed
     logging.info("setup random seed: 0x%x", seed)
     random.seed(seed)

@@ -45,5 +45,6 @@ from ._result import _DotDict as _DotDict
 __version__: Final[str]
 __author__: Final[str]
 _cTIMEOUT: Final[int]
+_seed: int | None
 
 def srand(seed: int) -> None: ...

@@ -13,6 +13,7 @@ Nothing starts before a fixture or a test asks for it.
 import contextlib
 import inspect
 import logging
+import pathlib
 import time
 
 import pytest
@@ -57,9 +58,48 @@ def pytest_load_initial_conftests(parser):
         )
 
 
+def pytest_addoption(parser):
+    """Options of reports: names that nobody else has."""
+    group = parser.getgroup("nvme", "NVMe")
+    group.addoption(
+        "--nvme-report",
+        metavar="FILE.html",
+        help="write what was tested as one HTML file that opens without network, and as JSON beside it",
+    )
+    group.addoption(
+        "--nvme-baseline",
+        metavar="OLD.json",
+        help="compare with an earlier report, of which this is the JSON file; needs --nvme-report",
+    )
+
+
 def pytest_configure(config):
     """An empty address stands for the embedded target, also in fixtures that are not ours."""
     d._nvme.set_default_address(_embedded.address)
+    path, baseline = config.getoption("--nvme-report"), config.getoption("--nvme-baseline")
+    if path:
+        _record(config, path, baseline)
+    elif baseline:
+        raise pytest.UsageError(
+            "--nvme-baseline says what to compare with; say where to with --nvme-report=FILE.html"
+        )
+
+
+def _record(config, path, baseline):
+    """Make a report; what stands in its way is said before any test runs."""
+    from .report import compare, page, recorder
+
+    try:
+        page.check()
+        earlier = compare.load(baseline) if baseline else None
+        target = pathlib.Path(path).absolute()
+        if target.suffix in ("", ".json"):
+            raise pytest.UsageError(f"--nvme-report={path}: name an HTML file, the JSON goes beside it")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    except (page.MissingLibrary, compare.BaselineError, OSError) as error:
+        raise pytest.UsageError(str(error)) from error
+    config.pluginmanager.register(recorder.Recorder(config, target, earlier), "nvme-report")
 
 
 def pytest_unconfigure(config):

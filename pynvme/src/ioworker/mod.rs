@@ -5,7 +5,8 @@ mod plan;
 mod running;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nvme_spdk::{Error, Workload};
 use parking_lot::Mutex;
@@ -44,6 +45,8 @@ pub(crate) struct IoWorker {
     fw_debug: bool,
     /// The commands were given: all of them count for the first opcode.
     replays: bool,
+    /// When it was started, in microseconds since the epoch.
+    started: AtomicU64,
 }
 
 enum State {
@@ -86,6 +89,7 @@ impl IoWorker {
             output_cmdlog_list: request.output_cmdlog_list.map(Bound::unbind),
             fw_debug: request.fw_debug,
             replays: request.io_sequence.is_some(),
+            started: AtomicU64::new(0),
         })
     }
 }
@@ -111,6 +115,8 @@ impl IoWorker {
             ensure(matches!(*state, State::New), "a worker starts once; make another one")?;
             *state = State::Starting;
         }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        this.started.store(now.as_micros() as u64, Ordering::Relaxed);
         let started = match &this.workload {
             Ok(workload) => py.detach(|| nvme_spdk::IoWorker::start(&this.namespace, workload)),
             Err(why) => Err(Error::InvalidArgument(why.clone())),
@@ -301,8 +307,9 @@ impl IoWorker {
             .and_then(|counts| outcome.result(py, &counts));
         *self.state.lock() = State::Closed(result.as_ref().ok().map(|result| result.clone().unbind()));
         let result = result?;
-        let address = self.namespace.controller().address().to_string();
-        report::tell(py, &address, self.namespace.nsid(), || outcome.record(&self.workload))?;
+        report::tell(py, &self.namespace, self.started.load(Ordering::Relaxed), || {
+            outcome.record(&self.workload)
+        })?;
         if let Some(list) = &self.output_cmdlog_list {
             outcome.fill_cmdlog(list.bind(py))?;
         }
