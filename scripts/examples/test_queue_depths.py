@@ -47,4 +47,4 @@ def test_queue_depths(nvme0n1, what, read_percentage, seconds, plots):
     picture = plots / f"queue_depths_{what}.png"
     figure.savefig(picture, dpi=100)
     pyplot.close(figure)
-    logging.info("picture: %s", picture)
+    logging.info("picture: target/examples/%s", picture.name)

@@ -225,6 +225,25 @@ def test_a_failure_is_seen_however_fast_its_queue_is(watched, path):
     drive(path, steps)
 
 
+def test_a_worker_at_full_speed(watched, path):
+    process = watched()
+    process("worker = ns.ioworker(io_size=8, time=60, qdepth=32).start()")
+
+    async def steps(user):
+        await user.until(lambda: (user.app.counters.total.iops.now or 0) > 10_000)
+        await user.sees("more since the last look")
+        # Nobody could read along, so that the log moves less often than the figures. A filter takes effect at once.
+        process("ns.read(q, buf, 1 << 40).waitdone()")
+        await user.press("f")
+        await user.until(lambda: [command.status for command in user.commands()] == [(0, 0x80)])
+        before = user.app.counters.total.completed
+        await user.looks(6)
+        assert user.app.counters.total.completed > before
+        assert [command.status for command in user.commands()] == [(0, 0x80)]
+
+    drive(path, steps)
+
+
 def test_a_command_in_flight_is_followed_to_its_end(watched, path):
     process = watched()
 

@@ -29,6 +29,11 @@ from .table import Table
 # Seconds between two looks.
 PERIOD = 1.0
 
+# Where so many commands pass by unseen between two looks, nobody reads along: then the log is looked at only every
+# third time, which leaves more of scarce cores to the test.
+CROWD = 10_000
+REST = 2
+
 SPARK = 20
 QUEUE_COLUMNS = (
     ("queue", 7),
@@ -113,6 +118,8 @@ class Console(App):
         # How often the process has answered.
         self.answers = 0
         self._watcher: Worker | None = None
+        # How often the log is not looked at from now on.
+        self._rest = 0
         # Set when there is no point in waiting for the next second.
         self._hurry = asyncio.Event()
         self._holding = False
@@ -223,6 +230,7 @@ class Console(App):
         self.process = process
         self.counters, self._chosen = Counters(), None
         self.log_of_commands.clear()
+        self._rest = 0
         self.command_table.forget()
         self._say(f"attached to {process.pid}: {process.command}")
 
@@ -231,7 +239,8 @@ class Console(App):
         log, counters = self.log_of_commands, self.counters
         question, asked = log.question(counters.queues.values())
         questions = [("nvme_queues", None), ("nvme_cmdlog_since", question)]
-        looked_at_log = not self._holding and bool(asked)
+        resting = self._rest > 0
+        looked_at_log = bool(asked) and not self._holding and not resting
         filtered = log.filter
         self._asked_at = time.monotonic()
         answers = await client.ask(*(questions if looked_at_log else questions[:1]))
@@ -240,11 +249,16 @@ class Console(App):
         counters.absorb(answers[0])
         if looked_at_log and log.filter is filtered:
             log.absorb(answers[1], asked)
+            self._rest = REST if log.unseen > CROWD else 0
+        elif resting:
+            self._rest -= 1
         if counters.queues.keys() - known:
             # What they have done so far.
             self._hurry.set()
         self.answers += 1
-        self._show()
+        self._show_queues()
+        if not resting:
+            self._show_commands()
 
     async def _pause(self, seconds: float):
         with contextlib.suppress(asyncio.TimeoutError):
@@ -267,11 +281,13 @@ class Console(App):
             self._silent = False
             self._say(f"attached to {self.process.pid}: {self.process.command}")
 
-    def _show(self) -> None:
+    def _show_queues(self) -> None:
         rows = list(self.counters.queues.values())
         if len(rows) > 1:
             rows.append(self.counters.total)
         self.queue_table.show(rows)
+
+    def _show_commands(self) -> None:
         newest = self.log_of_commands.newest()
         self.command_table.show(newest)
         if self._chosen is not None and self._chosen.cqe is None:
@@ -356,6 +372,7 @@ class Console(App):
             self.log_of_commands.filter = parsed
             self.log_of_commands.clear()
             self.command_table.forget()
+            self._rest = 0
             self._hurry.set()
 
     def on_input_submitted(self) -> None:

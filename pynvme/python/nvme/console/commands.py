@@ -176,9 +176,8 @@ class CommandLog:
                     bytes.fromhex(cqe) if cqe else None,
                 )
                 self._commands[command.key] = command
-        newest = self.newest()
-        if len(newest) > KEPT:
-            self._commands = {command.key: command for command in newest[:KEPT]}
+        if len(self._commands) > KEPT:
+            self._commands = {command.key: command for command in self.newest()[:KEPT]}
 
     def _forget(self, queue: int, in_flight: set[int]) -> None:
         """Commands that are not in flight any more; how they ended comes with the answer, if anybody knows."""

@@ -18,6 +18,10 @@ from textual.strip import Strip
 Row = typing.Any
 
 
+# Long tables grow by so many lines.
+STEP = 250
+
+
 class Table(ScrollView, can_focus=True):
     """Rows under a headline, one of which is chosen."""
 
@@ -64,6 +68,8 @@ class Table(ScrollView, can_focus=True):
         # The row that is followed when others come; none as long as nobody has moved.
         self._key: Hashable = None
         self._cursor = 0
+        # The style of the widget, which takes long to find out.
+        self._base: Style | None = None
 
     @property
     def rows(self) -> list[Row]:
@@ -95,8 +101,12 @@ class Table(ScrollView, can_focus=True):
         self.scroll_to(y=0, animate=False)
 
     def _resize(self):
+        lines = len(self._rows)
+        if lines > STEP:
+            # Every change has the whole screen laid out anew: in a long table, some empty lines are the lesser evil.
+            lines = -(-lines // STEP) * STEP
         # The first line is the headline.
-        size = Size(self.size.width, len(self._rows) + 1)
+        size = Size(self.size.width, lines + 1)
         if size != self.virtual_size:
             self.virtual_size = size
 
@@ -111,18 +121,25 @@ class Table(ScrollView, can_focus=True):
             return self._strip(tuple(title for title, _ in self._columns), Style(bold=True, dim=True), width)
         place = y - 1 + round(self.scroll_y)
         if place >= len(self._rows):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._base)
         cells, style = self._describe(self._rows[place])
         if place == self._cursor and (self.has_focus or self._key is not None):
             style = style + Style(reverse=True)
         return self._strip(cells, style, width)
+
+    def notify_style_update(self) -> None:
+        """Other colours: after a change of the theme or the focus."""
+        super().notify_style_update()
+        self._base = None
 
     def _strip(self, cells: tuple[str, ...], style: Style, width: int) -> Strip:
         text = ""
         for cell, (_, size) in zip(cells, self._columns):
             size = size or max(0, width - len(text) - 1)
             text += " " + (cell.rjust(-size)[:-size] if size < 0 else set_cell_size(cell, size))
-        return Strip([Segment(set_cell_size(text, width), self.rich_style + style)], width)
+        if self._base is None:
+            self._base = self.rich_style
+        return Strip([Segment(set_cell_size(text, width), self._base + style)], width)
 
     def action_move(self, by: int) -> None:
         """Move the cursor."""
