@@ -179,8 +179,6 @@ class Guest:
         arguments += ["-smp", "2", "-m", str(MEMORY_MIB), *iommu]
         # The root file system would not survive a suspend: 9p's channel is not set up again on resume.
         arguments += ["-global", "ICH9-LPC.disable_s3=1"]
-        # A drive's commands complete in the order they came, which several threads would not keep.
-        arguments += ["-object", "main-loop,id=main-loop,thread-pool-max=1"]
         arguments += ["-kernel", str(KEPT / "kernel" / "vmlinux"), "-initrd", self._initramfs()]
         arguments += ["-append", kernel_options, "-chardev", "file,id=console,path=/dev/stdout"]
         arguments += ["-serial", "chardev:console", "-device", "virtio-serial-pci"]

@@ -2,7 +2,6 @@
 
 import subprocess
 
-import nvme as d
 from sysfs import DEVICES, bind, disks, driver_of, kernel_controller, kernel_disk, lab_driver, until
 
 LBA_SIZE = 4096
@@ -43,17 +42,6 @@ def test_the_kernel_sees_the_serial_numbers_and_namespaces(described, bound_to):
             # The kernel has no use for metadata that it does not generate itself, and says so with no capacity.
             if not options.get("ms"):
                 assert int((disk / "size").read_text()) * 512 == wanted[nsid].size
-
-
-def test_commands_complete_in_the_order_they_came(described):
-    pcie = d.Pcie(described["plain"].address)
-    namespace = d.Namespace(d.Controller(pcie))
-    log = [None] * 2000
-    worker = {"io_size": 1, "lba_random": False, "read_percentage": 0, "io_count": len(log)}
-    namespace.ioworker(**worker, output_cmdlog_list=log).start().close()
-    namespace.close()
-    pcie.close()
-    assert [slba for slba, _, _ in log] == list(range(len(log)))
 
 
 def test_an_unplugged_controller_comes_back_with_its_data(described, monitor):

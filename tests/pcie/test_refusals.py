@@ -137,6 +137,12 @@ def test_something_uses_its_disk(kernels, user):
     works()
 
 
+@pytest.fixture(autouse=True)
+def strangers(monkeypatch):
+    """Processes that are started here share nothing with this one."""
+    monkeypatch.setenv("NVME_SHARING", "0")
+
+
 ANOTHER = f"import nvme as d, time; pcie = d.Pcie({ADDRESS!r}); d.Controller(pcie); time.sleep(60)"
 
 
