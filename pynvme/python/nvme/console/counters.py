@@ -25,14 +25,14 @@ class Rate:
 
     def sparkline(self, width: int) -> str:
         """The last minute, newest at the right, against its own maximum."""
-        most = max(self.seconds, default=0)
-        if most == 0:
-            return "".rjust(width)
         per_column = -(-MINUTE // width)
         seconds = list(self.seconds)
         # Full columns from the right, so that they do not change their neighbours as time goes on.
         columns = [seconds[max(0, end - per_column) : end] for end in range(len(seconds), 0, -per_column)]
         means = [sum(column) / len(column) for column in reversed(columns)]
+        most = max(means, default=0)
+        if most == 0:
+            return "".rjust(width)
         return "".join(BARS[min(7, int(8 * mean / most))] for mean in means)[-width:].rjust(width)
 
 
