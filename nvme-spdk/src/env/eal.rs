@@ -1,7 +1,9 @@
 //! DPDK's arguments, and the thread it starts on.
 
 use std::ffi::{CStr, CString, c_char};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use crate::sharing::leftovers;
 use crate::sharing::process::Part;
@@ -10,6 +12,9 @@ use crate::{cpu, signals};
 /// An address range that AddressSanitizer and the usual places of shared libraries leave free.
 const BASE_ADDRESS: &str = "--base-virtaddr=0x200000000000";
 
+/// It takes milliseconds, or seconds where much memory is to be looked at.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Starts DPDK and SPDK's part on top of it; the error is what DPDK said.
 ///
 /// DPDK pins the thread that starts it to a core and its own threads inherit the signal mask, so it
@@ -17,14 +22,18 @@ const BASE_ADDRESS: &str = "--base-virtaddr=0x200000000000";
 /// and its signal handlers run where they always did.
 pub(super) fn start(hugepages: bool, megabytes: u32, pci: bool, part: Part) -> Result<(), String> {
     let arguments = arguments(hugepages, megabytes, pci, part)?;
+    let (sender, result) = mpsc::channel();
     let starter = thread::Builder::new().name("dpdk-start".to_owned()).spawn(move || {
         signals::block();
-        run(&arguments, !hugepages)
+        // Nobody waits any more if this fails.
+        let _ = sender.send(run(&arguments, !hugepages));
     });
-    starter
-        .map_err(|e| format!("no thread to start DPDK on ({e})"))?
-        .join()
-        .unwrap_or_else(|_| Err("starting DPDK panicked".to_owned()))
+    starter.map_err(|e| format!("no thread to start DPDK on ({e})"))?;
+    // A member waits for locks in memory that it shares; one that was killed may have held them.
+    result.recv_timeout(PATIENCE).unwrap_or_else(|why| match why {
+        RecvTimeoutError::Timeout => Err(format!("DPDK has not started within {} s", PATIENCE.as_secs())),
+        RecvTimeoutError::Disconnected => Err("starting DPDK panicked".to_owned()),
+    })
 }
 
 fn arguments(hugepages: bool, megabytes: u32, pci: bool, part: Part) -> Result<Vec<CString>, String> {
