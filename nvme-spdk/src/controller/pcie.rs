@@ -236,7 +236,12 @@ fn attach(
     let controller = Controller { inner: Arc::new(inner) };
     controller.read_registers()?;
     match controller.inner.owner() {
-        Some(owner) => controller.join(owner)?,
+        Some(owner) => {
+            controller
+                .inner
+                .set_interrupts(Err(format!("interrupts are process {owner}'s, which opened it")));
+            controller.join(owner)?;
+        }
         None => controller.inner.set_interrupts(Interrupts::set_up(&controller, function)?),
     }
     controller.inner.list();
