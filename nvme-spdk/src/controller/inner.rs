@@ -357,8 +357,12 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Queue pairs hold the controller, so none is left; the admin handle closes it.
+        // Queue pairs hold the controller, so none is left.
         self.close();
+        if !self.admin.is_freed() {
+            // Another process still uses what would be freed here with the last handle: it stays where it is.
+            std::mem::forget(Arc::clone(&self.admin));
+        }
         if !forked() {
             registry::remove(&self.lanes);
         }

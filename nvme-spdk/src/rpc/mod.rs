@@ -17,6 +17,9 @@
 //! | `nvme_queues` | none | controllers, and queues with what they counted so far: see below |
 //! | `nvme_cmdlog_since` | which queues and commands | the commands that are new in their logs: see below |
 //!
+//! Queues of processes that share this one's controllers (see [`Env::owner`](crate::Env::owner)) are in the answers
+//! of the first three, not in those of the others.
+//!
 //! The first three are what editors made for pynvme know; their answers never change. The others are for consoles
 //! that come back every second, and cost the queues nothing: they read counters and logs that are kept anyway.
 //!

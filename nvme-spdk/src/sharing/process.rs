@@ -1,6 +1,7 @@
 //! What part a process has, and what all processes of an environment count together.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,6 +24,9 @@ pub(crate) enum Part {
 
 /// Under this name an owner shows that its environment runs.
 const NAME: &str = "process";
+
+/// Goes up with every change of what stands in shared memory.
+const LAYOUT: u32 = 1;
 
 /// What the processes of an environment share, whatever the controller.
 #[repr(C)]
@@ -114,11 +118,9 @@ fn share_tokens(common: &Common, memory: SharedMemory) {
 
 /// A number that other builds do not have.
 fn build() -> u64 {
-    let text = concat!(env!("CARGO_PKG_VERSION"), " layout 1");
-    // FNV-1a.
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let mut hasher = DefaultHasher::new();
+    (env!("CARGO_PKG_VERSION"), LAYOUT).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The parent, its parent, and so on.
