@@ -59,15 +59,7 @@ impl DmaBuf {
         let no_memory = || Error::NoMemory { bytes: len, remedy: env.memory_remedy() };
         let with_slack = len.checked_add(SLACK).ok_or_else(no_memory)?;
         // SAFETY: the environment runs; a null result is handled below.
-        let start = unsafe {
-            spdk_sys::spdk_zmalloc(
-                with_slack,
-                ALIGNMENT,
-                ptr::null_mut(),
-                spdk_sys::SPDK_ENV_SOCKET_ID_ANY,
-                spdk_sys::SPDK_MALLOC_DMA | spdk_sys::SPDK_MALLOC_SHARE,
-            )
-        };
+        let start = unsafe { spdk_sys::shim_zmalloc(with_slack, ALIGNMENT) };
         let start = NonNull::new(start.cast::<u8>()).ok_or_else(no_memory)?;
         Ok(DmaBuf { memory: Arc::new(Allocation { start, len, _env: env }) })
     }

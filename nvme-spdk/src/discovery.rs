@@ -70,6 +70,7 @@ pub fn discover(address: &Address, options: &ConnectOptions) -> Result<Vec<Disco
             "{address} is a PCI function; discovery is a service of fabrics"
         )));
     };
+    options.check_secrets(address)?;
     let env = Env::get()?;
     let (what, options) = (format!("discovery at {address}"), options.clone());
     let timeout = options.timeout;

@@ -372,6 +372,9 @@ fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) 
     let _creating = controller.creating(deadline.left())?;
     controller.forget_the_dead();
     let probed = probe(controller, deadline)?;
+    if probed.is_some() {
+        controller.options().set_up_sockets()?;
+    }
     let (mut handle, qid) = allocate(controller, options, deadline)?;
 
     let vector = controller.interrupts().and_then(|all| match options.interrupt {

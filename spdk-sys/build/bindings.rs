@@ -11,7 +11,6 @@ const FUNCTIONS: &[&str] = &[
     "spdk_nvme_ctrlr_process_admin_completions",
     "spdk_nvme_qpair_process_completions",
     "spdk_nvme_ctrlr_disconnect_io_qpair",
-    "spdk_zmalloc",
     "spdk_free",
     "spdk_vtophys",
     "spdk_get_ticks",
@@ -20,7 +19,7 @@ const FUNCTIONS: &[&str] = &[
 
 const TYPES: &[&str] = &["shim_.*", "spdk_nvme_cmd_cb"];
 
-const CONSTANTS: &[&str] = &["SPDK_MALLOC_(DMA|SHARE)", "SPDK_ENV_SOCKET_ID_ANY", "SHIM_PCIE_MOST_PAGES"];
+const CONSTANTS: &[&str] = &["SHIM_PCIE_MOST_PAGES"];
 
 /// Handles, of which only the address matters.
 const HANDLES: &[&str] = &["spdk_nvme_ctrlr", "spdk_nvme_qpair"];

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::link::{self, Libraries};
+use crate::link::{self, Libraries, PkgConfig};
 
 /// An SPDK to build against.
 pub struct Spdk {
@@ -19,7 +19,7 @@ pub struct Spdk {
     pub libraries: Libraries,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     SpdkDir,
     PkgConfig,
@@ -36,7 +36,7 @@ impl fmt::Display for Found {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     pub major: u32,
     pub minor: u32,
@@ -50,6 +50,34 @@ impl fmt::Display for Version {
 
 /// The version whose internals the shims were written for and run against.
 const KNOWN_INSIDE: Version = Version { major: 20, minor: 7 };
+const OLDEST: Version = KNOWN_INSIDE;
+/// The newest version whose public headers shim/versions.c was written from.
+const NEWEST_READ: Version = Version { major: 26, minor: 5 };
+
+/// Where to look, as the environment says.
+pub struct Places {
+    pub spdk_dir: Option<PathBuf>,
+    pub pkg_config: Result<PkgConfig, String>,
+    pub vendored: PathBuf,
+}
+
+impl Places {
+    /// Those of this build.
+    pub fn of_environment() -> Places {
+        for variable in ["SPDK_DIR", "SPDK_NO_PKG_CONFIG", "PKG_CONFIG_PATH", "PKG_CONFIG"] {
+            println!("cargo::rerun-if-env-changed={variable}");
+        }
+        let crate_dir = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+        Places {
+            spdk_dir: env::var_os("SPDK_DIR").map(PathBuf::from),
+            pkg_config: match env::var_os("SPDK_NO_PKG_CONFIG") {
+                Some(_) => Err("SPDK_NO_PKG_CONFIG forbids it".to_owned()),
+                None => Ok(PkgConfig::of_environment()),
+            },
+            vendored: Path::new(&crate_dir).join("../vendor/spdk"),
+        }
+    }
+}
 
 impl Spdk {
     /// One line for the person who builds.
@@ -64,15 +92,17 @@ impl Spdk {
                 "; without SPDK's internal header: no command identifiers before completion, waits inside SPDK unbounded"
             }
         };
-        format!("SPDK v{} found by {}{place}{internals}", self.version, self.found)
+        let unread = match self.version > NEWEST_READ {
+            true => format!("; newer than v{NEWEST_READ}, the newest that spdk-sys was written for"),
+            false => String::new(),
+        };
+        format!("SPDK v{} found by {}{place}{internals}{unread}", self.version, self.found)
     }
 }
 
-pub fn find() -> Result<Spdk, String> {
-    println!("cargo::rerun-if-env-changed=SPDK_DIR");
-    if let Some(dir) = env::var_os("SPDK_DIR") {
-        let root = PathBuf::from(dir);
-        return from_tree(Found::SpdkDir, &root).map_err(|why| {
+pub fn find(places: &Places) -> Result<Spdk, String> {
+    if let Some(root) = &places.spdk_dir {
+        return from_tree(Found::SpdkDir, root).map_err(|why| {
             format!(
                 "SPDK_DIR is set to {}, but {why}.\n\
                  Set it to the root of an SPDK tree in which ./configure and make have run, or unset it to use\n\
@@ -82,13 +112,12 @@ pub fn find() -> Result<Spdk, String> {
         });
     }
 
-    let pkg_config = from_pkg_config();
+    let pkg_config = places.pkg_config.as_ref().map_err(Clone::clone).and_then(from_pkg_config);
     if let Ok(spdk) = pkg_config {
         return Ok(spdk);
     }
 
-    let vendored = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"))
-        .join("../vendor/spdk");
+    let vendored = &places.vendored;
     // Built while this script was not looking: run it again.
     println!("cargo::rerun-if-changed={}", vendored.join(".built").display());
     let why_not_vendored = if vendored.join(".built").exists() {
@@ -132,15 +161,10 @@ fn from_tree(found: Found, root: &Path) -> Result<Spdk, String> {
     })
 }
 
-fn from_pkg_config() -> Result<Spdk, String> {
-    for variable in ["SPDK_NO_PKG_CONFIG", "PKG_CONFIG_PATH", "PKG_CONFIG"] {
-        println!("cargo::rerun-if-env-changed={variable}");
-    }
-    if env::var_os("SPDK_NO_PKG_CONFIG").is_some() {
-        return Err("SPDK_NO_PKG_CONFIG forbids it".to_owned());
-    }
-    let packages = link::pkg_config_packages()?;
-    let mut include: Vec<PathBuf> = link::pkg_config(&["--cflags-only-I"], &packages)?
+fn from_pkg_config(pkg_config: &PkgConfig) -> Result<Spdk, String> {
+    let packages = link::packages(pkg_config)?;
+    let mut include: Vec<PathBuf> = pkg_config
+        .ask(&["--cflags-only-I"], &packages)?
         .iter()
         .filter_map(|flag| flag.strip_prefix("-I"))
         .map(PathBuf::from)
@@ -159,13 +183,14 @@ fn from_pkg_config() -> Result<Spdk, String> {
         root: None,
         include,
         internals: None,
-        libraries: Libraries::of_pkg_config(&packages)?,
+        libraries: Libraries::of_pkg_config(pkg_config, &packages)?,
     })
 }
 
 /// The version as the headers have it, which is what the shims are compiled against.
 fn read_version(include: &Path) -> Result<Version, String> {
     let header = include.join("spdk/version.h");
+    // A tree of a later release has it only once it is built.
     let text =
         fs::read_to_string(&header).map_err(|e| format!("{} cannot be read ({e})", header.display()))?;
     let number = |name: &str| {
@@ -175,5 +200,11 @@ fn read_version(include: &Path) -> Result<Version, String> {
             .find_map(|value| value.trim().parse::<u32>().ok())
             .ok_or_else(|| format!("{} does not define {name}", header.display()))
     };
-    Ok(Version { major: number("SPDK_VERSION_MAJOR")?, minor: number("SPDK_VERSION_MINOR")? })
+    let version = Version { major: number("SPDK_VERSION_MAJOR")?, minor: number("SPDK_VERSION_MINOR")? };
+    if version < OLDEST {
+        return Err(format!(
+            "it is SPDK v{version}, older than v{OLDEST}, the oldest that spdk-sys works with"
+        ));
+    }
+    Ok(version)
 }

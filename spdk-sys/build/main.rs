@@ -29,7 +29,7 @@ fn main() {
         return;
     }
 
-    let spdk = match find::find() {
+    let spdk = match find::find(&find::Places::of_environment()) {
         Ok(spdk) => spdk,
         Err(why) => {
             eprintln!("\n{why}\n");

@@ -2,8 +2,18 @@
 
 use crate::find::Spdk;
 
-const SOURCES: &[&str] =
-    &["env.c", "log.c", "ctrlr.c", "qpair.c", "hook.c", "tcp.c", "pcie.c", "sharing.c", "sizes.c"];
+const SOURCES: &[&str] = &[
+    "versions.c",
+    "env.c",
+    "log.c",
+    "ctrlr.c",
+    "qpair.c",
+    "hook.c",
+    "tcp.c",
+    "pcie.c",
+    "sharing.c",
+    "sizes.c",
+];
 
 pub fn compile(spdk: &Spdk) {
     let mut build = cc::Build::new();

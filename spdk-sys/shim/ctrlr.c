@@ -7,7 +7,7 @@
  */
 #include "internals.h"
 
-static void
+static int
 fill_opts(struct spdk_nvme_ctrlr_opts *opts, const struct shim_ctrlr_opts *from)
 {
 	spdk_nvme_ctrlr_get_default_ctrlr_opts(opts, sizeof(*opts));
@@ -24,6 +24,7 @@ fill_opts(struct spdk_nvme_ctrlr_opts *opts, const struct shim_ctrlr_opts *from)
 	if (from->hostid != NULL) {
 		memcpy(opts->extended_host_id, from->hostid, sizeof(opts->extended_host_id));
 	}
+	return shim_keys_add(opts, from);
 }
 
 static void
@@ -88,7 +89,10 @@ shim_ctrlr_open(const struct shim_ctrlr_opts *opts, struct spdk_nvme_ctrlr **ctr
 	int rc;
 
 	*failed_at = SHIM_STEP_CONSTRUCT;
-	fill_opts(&ctrlr_opts, opts);
+	rc = fill_opts(&ctrlr_opts, opts);
+	if (rc != 0) {
+		return rc;
+	}
 	fill_trid(&trid, opts);
 	if (opts->transport == SHIM_TRANSPORT_PCIE) {
 		opened = spdk_process_is_primary() ? shim_pcie_construct(&trid, &ctrlr_opts) : shim_join(&trid);
@@ -229,17 +233,24 @@ shim_ctrlr_open(const struct shim_ctrlr_opts *opts, struct spdk_nvme_ctrlr **ctr
 {
 	struct spdk_nvme_ctrlr_opts ctrlr_opts;
 	struct spdk_nvme_transport_id trid;
+	int rc;
 
 	*failed_at = SHIM_STEP_CONSTRUCT;
 	if (opts->transport != SHIM_TRANSPORT_TCP) {
 		return -ENOTSUP;
 	}
-	fill_opts(&ctrlr_opts, opts);
+	rc = fill_opts(&ctrlr_opts, opts);
+	if (rc != 0) {
+		return rc;
+	}
 	fill_trid(&trid, opts);
+	shim_bound_opening(&ctrlr_opts, opts->timeout_ms);
 	*ctrlr = spdk_nvme_connect(&trid, &ctrlr_opts, sizeof(ctrlr_opts));
 	if (*ctrlr == NULL) {
+		shim_keys_remove(shim_keys_of(&ctrlr_opts));
 		return -EIO;
 	}
+	shim_keys_settle(*ctrlr, &ctrlr_opts);
 	*failed_at = SHIM_STEP_NONE;
 	return 0;
 }
@@ -247,10 +258,13 @@ shim_ctrlr_open(const struct shim_ctrlr_opts *opts, struct spdk_nvme_ctrlr **ctr
 void
 shim_ctrlr_close(struct spdk_nvme_ctrlr *ctrlr, bool gone)
 {
+	struct shim_keys keys = shim_keys_of_ctrlr(ctrlr);
+
 	if (gone) {
 		spdk_nvme_ctrlr_fail(ctrlr);
 	}
 	spdk_nvme_detach(ctrlr);
+	shim_keys_remove(keys);
 }
 
 bool
@@ -281,6 +295,8 @@ shim_ctrlr_get_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_t *v
 	case offsetof(struct spdk_nvme_registers, csts):
 		*value = spdk_nvme_ctrlr_get_regs_csts(ctrlr).raw;
 		return 0;
+	case offsetof(struct spdk_nvme_registers, cc):
+		return shim_read_cc(ctrlr, value);
 	default:
 		return -ENOTSUP;
 	}

@@ -14,6 +14,7 @@
 #endif
 
 #include "shim.h"
+#include "versions.h"
 
 /* tcp.c */
 void shim_tcp_high_cids_first(struct spdk_nvme_qpair *qpair);

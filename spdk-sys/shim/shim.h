@@ -23,6 +23,36 @@ bool shim_has_internals(void);
 /* The text of SPDK's version.h, as "SPDK v20.07". */
 const char *shim_spdk_version(void);
 
+/* ---- What versions differ in (versions.c) ---- */
+
+enum shim_feature {
+	/* TLS for NVMe/TCP with a pre-shared key in the interchange format */
+	SHIM_FEATURE_TLS = 0,
+	/* in-band authentication, DH-HMAC-CHAP */
+	SHIM_FEATURE_DHCHAP,
+	/* a choice of sending without copying */
+	SHIM_FEATURE_ZERO_COPY,
+};
+
+enum shim_support {
+	SHIM_SUPPORT_THERE = 0,
+	/* This version has it not yet. */
+	SHIM_SUPPORT_TOO_OLD,
+	/* This version has it, but was built without. */
+	SHIM_SUPPORT_NOT_BUILT,
+};
+
+/* The first version that has a feature, as 2305 for v23.05. */
+uint32_t shim_feature_since(enum shim_feature feature);
+enum shim_support shim_feature_support(enum shim_feature feature);
+
+/* DMA memory, zeroed, on any node; NULL if there is none. spdk_free() frees it. */
+void *shim_zmalloc(size_t bytes, size_t alignment);
+
+/* Whether sockets that connect from now on send without copying, as far as the kernel lets them; for the whole
+ * process. 0 or a negative errno. */
+int shim_zero_copy_set(bool on);
+
 /* ---- Environment (env.c) ---- */
 
 /* Starts DPDK with exactly these arguments, then SPDK on top of it. What DPDK prints meanwhile goes to
@@ -68,6 +98,12 @@ struct shim_ctrlr_opts {
 	const char *hostnqn;
 	/* 16 bytes */
 	const uint8_t *hostid;
+	/* Secrets in their interchange formats, or NULL. They are copied, and forgotten when the controller is closed. */
+	const char *tls_psk;
+	const char *dhchap_key;
+	const char *dhchap_ctrlr_key;
+	/* Without internals: SPDK gives up after about this time. */
+	uint32_t timeout_ms;
 };
 
 enum shim_step {
@@ -78,7 +114,7 @@ enum shim_step {
 	SHIM_STEP_INIT,
 };
 
-/* Opens a controller. On failure returns a negative errno, *failed_at says where, and nothing is left. */
+/* Opens a controller. On failure returns a negative errno (-ENOTSUP if it lacks a feature), *failed_at says where, and nothing is left. */
 int shim_ctrlr_open(const struct shim_ctrlr_opts *opts, struct spdk_nvme_ctrlr **ctrlr,
 		    enum shim_step *failed_at);
 

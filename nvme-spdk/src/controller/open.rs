@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock, Weak};
 
+use zeroize::Zeroizing;
+
 use super::inner::Facts;
 use super::registers::{CAP, VS};
 use super::sharing::Sharing;
@@ -20,6 +22,7 @@ use crate::lane::{CommandTimeout, Lane, Link};
 use crate::log;
 use crate::observer::{self, Failure, Scope};
 use crate::queue::Queue;
+use crate::secret::Secret;
 use crate::status::Status;
 use crate::transport::{self, Address};
 
@@ -29,6 +32,12 @@ const LONGEST_NQN: usize = 223;
 pub(super) fn connect(address: &Address, options: ConnectOptions) -> Result<Controller> {
     for nqn in [&options.subnqn, &options.hostnqn].into_iter().flatten() {
         check_nqn(nqn)?;
+    }
+    options.check_secrets(address)?;
+    if options.tls_psk.is_some() && options.subnqn.is_none() {
+        return Err(Error::InvalidArgument(
+            "a TLS pre-shared key belongs to a pair of names: give subnqn as well".to_owned(),
+        ));
     }
     let env = Env::get()?;
     match address {
@@ -165,6 +174,13 @@ fn establish(
     let trsvcid = text(socket.port().to_string())?;
     let nqn = text(subnqn.to_owned())?;
     let hostnqn = text(options.hostnqn.clone().unwrap_or_else(default_hostnqn))?;
+    let secret = |secret: &Option<Secret>| secret.as_ref().map(Secret::to_c);
+    let tls_psk = secret(&options.tls_psk);
+    let dhchap_key = secret(&options.dhchap_key);
+    let dhchap_ctrlr_key = secret(&options.dhchap_controller_key);
+    let pointer =
+        |text: &Option<Zeroizing<Vec<u8>>>| text.as_ref().map_or(ptr::null(), |t| t.as_ptr().cast());
+    options.set_up_sockets()?;
     let raw = spdk_sys::shim_ctrlr_opts {
         transport: spdk_sys::shim_transport::SHIM_TRANSPORT_TCP,
         ipv6: socket.is_ipv6(),
@@ -179,6 +195,10 @@ fn establish(
         subnqn: nqn.as_ptr(),
         hostnqn: hostnqn.as_ptr(),
         hostid: options.host_id.as_ref().map_or(ptr::null(), |id| id.as_ptr()),
+        tls_psk: pointer(&tls_psk),
+        dhchap_key: pointer(&dhchap_key),
+        dhchap_ctrlr_key: pointer(&dhchap_ctrlr_key),
+        timeout_ms: u32::try_from(deadline.left().as_millis()).unwrap_or(u32::MAX),
     };
 
     let scope = Scope::new(Some(admin_log), None);

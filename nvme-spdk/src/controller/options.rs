@@ -1,6 +1,12 @@
 //! How a controller is connected.
 
+use std::sync::Mutex;
 use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::features::Feature;
+use crate::secret::{DHCHAP_KEY, Secret, TLS_PSK};
+use crate::transport::Address;
 
 /// Options of [`Controller::connect`](super::Controller::connect).
 ///
@@ -24,6 +30,10 @@ pub struct ConnectOptions {
     pub(crate) keep_alive: Duration,
     pub(crate) priority: u8,
     pub(crate) timeout: Duration,
+    pub(crate) tls_psk: Option<Secret>,
+    pub(crate) dhchap_key: Option<Secret>,
+    pub(crate) dhchap_controller_key: Option<Secret>,
+    pub(crate) zero_copy_send: Option<bool>,
 }
 
 impl Default for ConnectOptions {
@@ -37,6 +47,10 @@ impl Default for ConnectOptions {
             keep_alive: Duration::ZERO,
             priority: 0,
             timeout: Duration::from_secs(10),
+            tls_psk: None,
+            dhchap_key: None,
+            dhchap_controller_key: None,
+            zero_copy_send: None,
         }
     }
 }
@@ -95,5 +109,130 @@ impl ConnectOptions {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// Encrypts all connections with TLS 1.3 and this pre-shared key, in the interchange format
+    /// `NVMeTLSkey-1:01:<Base64>:` (NVMe TCP Transport Specification, "PSK Interchange Format"). It belongs to a
+    /// pair of names, so [`subnqn`](Self::subnqn) and [`hostnqn`](Self::hostnqn) are given as well.
+    ///
+    /// Connecting fails with [`Error::InvalidArgument`] if the key is malformed, and with [`Error::Unsupported`]
+    /// where SPDK lacks [`Feature::TlsPsk`].
+    pub fn tls_psk(mut self, key: impl Into<String>) -> Self {
+        self.tls_psk = Some(Secret::new(key));
+        self
+    }
+
+    /// Authenticates this host when the controller asks for it, with this key in the representation
+    /// `DHHC-1:01:<Base64>:` (NVMe base specification, "DH-HMAC-CHAP"). The controller has it under the name of
+    /// this host, so [`hostnqn`](Self::hostnqn) is given as well.
+    ///
+    /// Connecting fails with [`Error::InvalidArgument`] if the key is malformed, and with [`Error::Unsupported`]
+    /// where SPDK lacks [`Feature::DhChap`].
+    pub fn dhchap_key(mut self, key: impl Into<String>) -> Self {
+        self.dhchap_key = Some(Secret::new(key));
+        self
+    }
+
+    /// Has the controller authenticate itself, too, with this key in the same representation; only together with
+    /// [`dhchap_key`](Self::dhchap_key).
+    pub fn dhchap_controller_key(mut self, key: impl Into<String>) -> Self {
+        self.dhchap_controller_key = Some(Secret::new(key));
+        self
+    }
+
+    /// Whether the kernel sends data from where it lies instead of copying it (`MSG_ZEROCOPY`). SPDK never does so
+    /// on the loopback. Its default differs from version to version; without a choice it stays.
+    ///
+    /// SPDK has one such setting in a process: it is made whenever this controller opens a connection, and holds for
+    /// those of others that are opened at the same time.
+    pub fn zero_copy_send(mut self, on: bool) -> Self {
+        self.zero_copy_send = Some(on);
+        self
+    }
+
+    /// Whether secrets are well-formed, go together, and SPDK has a use for them.
+    pub(crate) fn check_secrets(&self, address: &Address) -> Result<()> {
+        for (secret, format) in [
+            (&self.tls_psk, &TLS_PSK),
+            (&self.dhchap_key, &DHCHAP_KEY),
+            (&self.dhchap_controller_key, &DHCHAP_KEY),
+        ] {
+            secret.as_ref().map_or(Ok(()), |secret| secret.check(format))?;
+        }
+        let (tls, authentication) = (self.tls_psk.is_some(), self.dhchap_key.is_some());
+        if self.dhchap_controller_key.is_some() && !authentication {
+            return Err(Error::InvalidArgument(
+                "a controller authenticates itself only to a host that does so, too: give dhchap_key as well"
+                    .to_owned(),
+            ));
+        }
+        if !tls && !authentication {
+            return Ok(());
+        }
+        if let Address::Pcie(function) = address {
+            return Err(Error::Unsupported(format!(
+                "TLS and DH-HMAC-CHAP are of NVMe/TCP; {function} is a PCI function: leave them out"
+            )));
+        }
+        if self.hostnqn.is_none() {
+            return Err(Error::InvalidArgument(
+                "a target finds a host's key by the host's name: give hostnqn, as the target knows it"
+                    .to_owned(),
+            ));
+        }
+        for (wanted, feature) in [(tls, Feature::TlsPsk), (authentication, Feature::DhChap)] {
+            if wanted {
+                feature.require()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Before a connection is opened: SPDK takes this setting when it makes a socket.
+    pub(crate) fn set_up_sockets(&self) -> Result<()> {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let Some(on) = self.zero_copy_send else { return Ok(()) };
+        Feature::ZeroCopySend.require()?;
+        let _guard = ONE_AT_A_TIME.lock();
+        // SAFETY: writes nothing if it is so already, and one flag otherwise; writers take turns.
+        match unsafe { spdk_sys::shim_zero_copy_set(on) } {
+            0 => Ok(()),
+            rc => Err(Error::Unsupported(format!(
+                "SPDK cannot be told whether to send without copying (it returned {rc}): leave zero_copy_send out"
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PSK: &str = "NVMeTLSkey-1:01:MDAxMTIyMzM0NDU1NjY3Nzg4OTlhYWJiY2NkZGVlZmZwJEiQ:";
+    const KEY: &str = "DHHC-1:01:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
+
+    #[track_caller]
+    fn refused(options: &ConnectOptions, address: &str, word: &str) {
+        let error = options.check_secrets(&address.parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+
+    #[test]
+    fn secrets_that_do_not_go_together() {
+        let options = ConnectOptions::new;
+        assert!(options().check_secrets(&"0000:01:00.0".parse().unwrap()).is_ok());
+        refused(&options().tls_psk("secret"), "10.0.0.1", "TLS pre-shared key");
+        refused(&options().dhchap_key(PSK), "10.0.0.1", "DH-HMAC-CHAP key");
+        refused(&options().dhchap_controller_key(KEY), "10.0.0.1", "give dhchap_key as well");
+        refused(&options().tls_psk(PSK), "0000:01:00.0", "PCI function");
+        refused(&options().tls_psk(PSK), "10.0.0.1", "give hostnqn");
+        refused(&options().dhchap_key(KEY).dhchap_controller_key(KEY), "10.0.0.1", "give hostnqn");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let options = ConnectOptions::new().tls_psk(PSK).dhchap_key(KEY).dhchap_controller_key(KEY);
+        let shown = format!("{options:?}");
+        assert!(!shown.contains("MDAx") && !shown.contains("ia6z"), "{shown}");
     }
 }

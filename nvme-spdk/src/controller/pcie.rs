@@ -274,6 +274,10 @@ fn establish(
         subnqn: ptr::null(),
         hostnqn: ptr::null(),
         hostid: ptr::null(),
+        tls_psk: ptr::null(),
+        dhchap_key: ptr::null(),
+        dhchap_ctrlr_key: ptr::null(),
+        timeout_ms: 0,
     };
     let _scope = Scope::new(Some(admin_log), None);
     log::forget();
