@@ -111,8 +111,21 @@ lint: vendor venv stubtest ## check format and style of Rust, Python and the doc
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
+	@scripts/doc-alone
 	$(venv)/bin/ruff check .
 	$(venv)/bin/ruff format --check .
+
+.PHONY: package
+package: vendor ## pack the crates as they would be published, and build them from that
+	SPDK_DIR=$(CURDIR)/vendor/spdk cargo package -p spdk-sys -p nvme-spdk
+
+.PHONY: msrv
+msrv: vendor ## build with the oldest Rust and the oldest dependencies
+	@scripts/msrv
+
+.PHONY: deny
+deny: ## check licences, duplicates, sources and advisories of the dependencies
+	@scripts/deny
 
 .PHONY: clean
 clean: ## remove what was built, but not SPDK and .venv

@@ -17,7 +17,7 @@ pub enum Feature {
     /// In-band authentication with DH-HMAC-CHAP, as of v24.05:
     /// [`ConnectOptions::dhchap_key`](crate::ConnectOptions::dhchap_key).
     DhChap,
-    /// A choice of sending without copying, as of v20.07:
+    /// Sending without copying, as of v21.04:
     /// [`ConnectOptions::zero_copy_send`](crate::ConnectOptions::zero_copy_send).
     ZeroCopySend,
 }
@@ -64,7 +64,7 @@ impl fmt::Display for Feature {
         f.write_str(match self {
             Feature::TlsPsk => "TLS for NVMe/TCP",
             Feature::DhChap => "DH-HMAC-CHAP authentication",
-            Feature::ZeroCopySend => "choice of sending without copying",
+            Feature::ZeroCopySend => "sending without copying",
         })
     }
 }
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "asks SPDK")]
     fn the_versions_are_those_that_the_documentation_names() {
-        assert_eq!(ALL.map(Feature::since), [2305, 2405, 2007]);
+        assert_eq!(ALL.map(Feature::since), [2305, 2405, 2104]);
         for feature in ALL {
             assert_eq!(feature.require().is_ok(), feature.is_supported(), "{feature}");
         }

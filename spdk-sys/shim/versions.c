@@ -15,9 +15,9 @@
 #define HAS_KEYRING	SHIM_SINCE(24, 5)
 #define HAS_PSK_TEXT	(SHIM_SINCE(23, 5) && !HAS_KEYRING)
 
-/* Of v20.07 on; the option for connecting sockets alone came with v21.04. */
-#define ZERO_COPY_SINCE	2007
-#define HAS_ZERO_COPY_OF_CLIENTS	SHIM_SINCE(21, 4)
+/* Sockets that connect are said to send without copying; the earlier option is about those that accept. */
+#define ZERO_COPY_SINCE	2104
+#define HAS_ZERO_COPY	SHIM_SINCE(21, 4)
 
 /* What SPDK calls its implementation of sockets, without and with TLS. */
 #define PLAIN_SOCKETS	"posix"
@@ -79,6 +79,7 @@ shim_zmalloc(size_t bytes, size_t alignment)
 int
 shim_zero_copy_set(bool on)
 {
+#if HAS_ZERO_COPY
 	struct spdk_sock_impl_opts opts;
 	size_t size = sizeof(opts);
 	int rc;
@@ -87,22 +88,19 @@ shim_zero_copy_set(bool on)
 		return -ENOTSUP;
 	}
 	/* Others may be making sockets: what is so already is not written. */
-#if HAS_ZERO_COPY_OF_CLIENTS
 	if (opts.enable_zerocopy_send_client == on) {
 		return 0;
 	}
 	opts.enable_zerocopy_send_client = on;
-#else
-	if (opts.enable_zerocopy_send == on) {
-		return 0;
-	}
-	opts.enable_zerocopy_send = on;
-#endif
 	rc = spdk_sock_impl_set_opts(PLAIN_SOCKETS, &opts, size);
 #if SHIM_SINCE(26, 1)
 	return rc;
 #else
 	return rc == 0 ? 0 : -errno;
+#endif
+#else
+	/* It never does. */
+	return on ? -ENOTSUP : 0;
 #endif
 }
 

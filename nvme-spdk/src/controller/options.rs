@@ -141,10 +141,11 @@ impl ConnectOptions {
     }
 
     /// Whether the kernel sends data from where it lies instead of copying it (`MSG_ZEROCOPY`). SPDK never does so
-    /// on the loopback. Its default differs from version to version; without a choice it stays.
+    /// on the loopback. Without a choice, SPDK's default stays.
     ///
     /// SPDK has one such setting in a process: it is made whenever this controller opens a connection, and holds for
-    /// those of others that are opened at the same time.
+    /// those of others that are opened at the same time. Connecting fails with [`Error::Unsupported`] if it is to be
+    /// on where SPDK lacks [`Feature::ZeroCopySend`].
     pub fn zero_copy_send(mut self, on: bool) -> Self {
         self.zero_copy_send = Some(on);
         self
@@ -192,7 +193,9 @@ impl ConnectOptions {
     pub(crate) fn set_up_sockets(&self) -> Result<()> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let Some(on) = self.zero_copy_send else { return Ok(()) };
-        Feature::ZeroCopySend.require()?;
+        if on {
+            Feature::ZeroCopySend.require()?;
+        }
         let _guard = ONE_AT_A_TIME.lock();
         // SAFETY: writes nothing if it is so already, and one flag otherwise; writers take turns.
         match unsafe { spdk_sys::shim_zero_copy_set(on) } {
