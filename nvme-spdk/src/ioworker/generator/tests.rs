@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use rand_xoshiro::rand_core::Rng;
 
 use super::*;
 
