@@ -76,7 +76,7 @@ pub fn discover(address: &Address, options: &ConnectOptions) -> Result<Vec<Disco
     on_helper(
         move || what.clone(),
         timeout,
-        move |deadline| list(&env, transport::resolve(&host, port)?, &options, deadline),
+        move |deadline| list(&env, transport::reach(&host, port, deadline)?, &options, deadline),
     )
 }
 
@@ -110,7 +110,6 @@ fn list(
     options: &ConnectOptions,
     deadline: &Deadline,
 ) -> Result<Vec<DiscoveryEntry>> {
-    transport::probe(socket, deadline)?;
     // The digests and the keep-alive are for the controllers that matter.
     let plain = ConnectOptions {
         header_digest: false,

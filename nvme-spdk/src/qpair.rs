@@ -409,6 +409,11 @@ fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) 
         return Err(failed(depth, "check that the target is alive and has queues left"));
     }
     drop(scope);
+    if let Some(socket) = controller.socket() {
+        // SAFETY: both are alive: the queue pair was connected just now.
+        let port = unsafe { spdk_sys::shim_tcp_local_port(handle.ctrlr.as_ptr(), handle.qpair.as_ptr()) };
+        open::serve_as(controller.options(), port, socket)?;
+    }
     let queue = Queue::new(qid, depth - 1, Arc::clone(&io_log), observer::available(), controller.tables());
     let mut link = Link::new(handle, queue, Arc::clone(controller.command_timeout()));
     if controller.is_pcie() {
