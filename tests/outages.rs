@@ -121,7 +121,11 @@ fn outages_under_load_leave_no_doubt_and_no_trace() {
         if let Outage::Killed = outage {
             let impatient = ConnectOptions::new().timeout(TIMEOUT);
             let (result, took) = timed(|| Controller::connect(&address, impatient));
-            assert!(matches!(result, Err(Error::Connect { .. })), "round {round}: {result:?}");
+            // While the kernel clears away what is left of it, it still accepts.
+            assert!(
+                matches!(result, Err(Error::Connect { .. } | Error::Open { .. })),
+                "round {round}: {result:?}"
+            );
             assert!(took < TIMEOUT + GRACE);
             target = start(folder.path(), port);
         }
