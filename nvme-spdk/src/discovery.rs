@@ -174,6 +174,12 @@ impl DiscoveryEntry {
         }
     }
 
+    /// Where it leads, if that is over TCP and the address is one.
+    pub fn tcp_address(&self) -> Option<Address> {
+        let socket = self.socket().filter(|_| self.transport == TCP)?;
+        Some(Address::tcp(socket.ip().to_string(), socket.port()))
+    }
+
     fn socket(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.address.parse().ok()?, self.service.parse().ok()?))
     }

@@ -8,6 +8,7 @@ mod callback;
 mod controller;
 mod convert;
 mod decode;
+mod discovery;
 mod errors;
 mod ioworker;
 mod log;
@@ -42,6 +43,8 @@ fn _nvme(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<decode::Decoded>()?;
     module.add_class::<decode::Field>()?;
     module.add_function(wrap_pyfunction!(decode::decode, module)?)?;
+    module.add_class::<discovery::Entry>()?;
+    module.add_function(wrap_pyfunction!(discovery::discover, module)?)?;
     module.add_function(wrap_pyfunction!(pcie::set_default_address, module)?)?;
     module.add_function(wrap_pyfunction!(transport_available, module)?)?;
     module.add_function(wrap_pyfunction!(environment, module)?)?;

@@ -174,8 +174,50 @@ class Pcie:
 
 class Tcp(Pcie):
     def __new__(
-        cls, addr: str, port: _Int = 4420, *, nqn: str | None = None, timeout: float = 10.0
+        cls,
+        addr: str,
+        port: _Int = 4420,
+        *,
+        nqn: str | None = None,
+        hostnqn: str | None = None,
+        hdgst: bool = False,
+        ddgst: bool = False,
+        kato: float = 0.0,
+        queues: _Int = 0,
+        tos: _Int | None = None,
+        reconnect: float = 0.0,
+        timeout: float = 10.0,
     ) -> Self: ...
+
+@final
+class DiscoveryEntry:
+    @property
+    def kind(self) -> Literal["nvme", "referral", "discovery", "other"]: ...
+    @property
+    def trtype(self) -> int: ...
+    @property
+    def adrfam(self) -> int: ...
+    @property
+    def traddr(self) -> str: ...
+    @property
+    def trsvcid(self) -> str: ...
+    @property
+    def subnqn(self) -> str: ...
+    @property
+    def portid(self) -> int: ...
+    @property
+    def cntlid(self) -> int: ...
+    @property
+    def service(self) -> str: ...
+
+def discover(
+    addr: str,
+    port: _Int = 4420,
+    *,
+    referrals: bool = True,
+    hostnqn: str | None = None,
+    timeout: float = 10.0,
+) -> list[DiscoveryEntry]: ...
 
 @disjoint_base
 class Controller:
@@ -568,6 +610,8 @@ class Target:
         namespaces: _Int = 1,
         block_size: _Int = 512,
         io_queues: _Int = 32,
+        listen: str = "127.0.0.1",
+        folder: str | os.PathLike[str] | None = None,
     ) -> Self: ...
     @property
     def address(self) -> str: ...
