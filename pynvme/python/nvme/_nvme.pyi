@@ -611,7 +611,7 @@ class Target:
         block_size: _Int = 512,
         io_queues: _Int = 32,
         listen: str = "127.0.0.1",
-        folder: str | os.PathLike[str] | None = None,
+        folder: str | PathLike[str] | None = None,
     ) -> Self: ...
     @property
     def address(self) -> str: ...
