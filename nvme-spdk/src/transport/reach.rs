@@ -12,17 +12,22 @@ use crate::error::{Error, Result};
 pub(crate) fn reach(host: &str, port: u16, deadline: &Deadline) -> Result<SocketAddr> {
     let failed = |why: String| Error::Resolve { host: host.to_owned(), why };
     let found = (host, port).to_socket_addrs().map_err(|e| failed(e.to_string()))?;
-    let mut last = failed("it has no address".to_owned());
-    let found: Vec<_> = found.collect();
-    for (at, address) in found.iter().enumerate() {
+    first_that_listens(&found.collect::<Vec<_>>(), deadline)
+        .unwrap_or_else(|| Err(failed("it has no address".to_owned())))
+}
+
+/// Of no addresses, none; otherwise the first where somebody listens, or what is wrong with the last.
+fn first_that_listens(addresses: &[SocketAddr], deadline: &Deadline) -> Option<Result<SocketAddr>> {
+    let mut last = None;
+    for (at, address) in addresses.iter().enumerate() {
         // One that is silent leaves time for the others.
-        let share = deadline.left() / (found.len() - at) as u32;
+        let share = deadline.left() / (addresses.len() - at) as u32;
         match probe(*address, &deadline.within(share)) {
-            Ok(()) => return Ok(*address),
-            Err(why) => last = why,
+            Ok(()) => return Some(Ok(*address)),
+            Err(why) => last = Some(Err(why)),
         }
     }
-    Err(last)
+    last
 }
 
 /// Connects and hangs up again, within the deadline: SPDK's own connect would wait for minutes.
@@ -45,5 +50,30 @@ pub(crate) fn probe(address: SocketAddr, deadline: &Deadline) -> Result<()> {
             Err(timed_out(format!("connecting to {address}"), left))
         }
         Err(e) => Err(failed(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn the_first_that_listens_whatever_the_others_do() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let open = listener.local_addr().unwrap();
+        let closed = {
+            let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            gone.local_addr().unwrap()
+        };
+        // TEST-NET-1: refused at once, or silent.
+        let silent = "192.0.2.1:4420".parse().unwrap();
+        let deadline = Deadline::after(Duration::from_secs(2));
+        let found = first_that_listens(&[closed, silent, open], &deadline);
+        assert_eq!(found.unwrap().unwrap(), open);
+        let found = first_that_listens(&[silent, closed], &Deadline::after(Duration::from_millis(200)));
+        assert!(matches!(found.unwrap(), Err(Error::Connect { .. })));
+        assert!(first_that_listens(&[], &deadline).is_none());
     }
 }
