@@ -297,9 +297,5 @@ fn succeeded(completion: Completion, what: impl FnOnce() -> String) -> Result<Co
 }
 
 fn unexpected(pdu: &Pdu, expected: &str) -> Error {
-    let mut received = format!("{pdu:?}");
-    if received.len() > 300 {
-        received = format!("{} with {} bytes of data", pdu.name(), pdu.data().len());
-    }
-    Error::Unexpected { received, expected: expected.to_owned() }
+    Error::Unexpected { received: pdu.to_string(), expected: expected.to_owned() }
 }

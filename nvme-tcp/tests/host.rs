@@ -137,6 +137,7 @@ fn violations_of_the_controller_are_errors() {
     let beyond = Pdu::R2T(R2T { cccid: 5, ttag: 0, r2to: 512, r2tl: 512 });
     let gap = Pdu::C2HData(DataPdu { cccid: 5, datao: 8, data: vec![0; 8], ..Default::default() });
     for pdu in [beyond, gap, response(6, 0, 0)] {
+        let name = format!("{pdu} was received where ");
         let mut host = host(0, move |mut connection| {
             command(&mut connection);
             connection.send(&pdu).unwrap();
@@ -145,7 +146,15 @@ fn violations_of_the_controller_are_errors() {
         let write = Command::write(5, 1, 0, 1, Sgl::Transport { length: 0 });
         let error = host.execute(write, Data::OnRequest(&[0; 512])).unwrap_err();
         assert!(matches!(error, Error::Unexpected { .. }), "{error}");
+        assert!(error.to_string().starts_with(&name), "{error}");
     }
+}
+
+#[test]
+fn errors_tell_pdus_apart() {
+    assert_eq!(response(6, 0, 0x0F).to_string(), "CapsuleResp (CID 6, status 00/0f)");
+    let r2t = R2T { cccid: 5, ttag: 0, r2to: 512, r2tl: 8 };
+    assert_eq!(Pdu::R2T(r2t).to_string(), "R2T (CCCID 5, R2TO 512, R2TL 8)");
 }
 
 #[test]

@@ -6,6 +6,10 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
+use crate::completion::Completion;
+
 pub use error::ParseError;
 pub use frame::{Digest, Frame, Layout};
 pub use parse::CommonHeader;
@@ -275,6 +279,30 @@ impl Pdu {
             Pdu::CapsuleCmd(capsule) => &capsule.data,
             Pdu::H2CData(data) | Pdu::C2HData(data) => &data.data,
             Pdu::ICReq(_) | Pdu::ICResp(_) | Pdu::CapsuleResp(_) | Pdu::R2T(_) => &[],
+        }
+    }
+}
+
+/// What an error says about it: its name and the fields that tell it from others.
+impl fmt::Display for Pdu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Pdu::H2CTermReq(term) | Pdu::C2HTermReq(term) => {
+                write!(f, " (FES {}, FEI {:#x})", term.fes, term.fei)
+            }
+            Pdu::CapsuleCmd(capsule) => {
+                write!(f, " (opcode {:#04x}, {} bytes)", capsule.sqe[0], capsule.data.len())
+            }
+            Pdu::CapsuleResp(capsule) => {
+                let completion = Completion::from(capsule.cqe);
+                write!(f, " (CID {}, status {completion})", completion.cid())
+            }
+            Pdu::H2CData(data) | Pdu::C2HData(data) => {
+                write!(f, " (CCCID {}, DATAO {}, {} bytes)", data.cccid, data.datao, data.data.len())
+            }
+            Pdu::R2T(r2t) => write!(f, " (CCCID {}, R2TO {}, R2TL {})", r2t.cccid, r2t.r2to, r2t.r2tl),
+            Pdu::ICReq(_) | Pdu::ICResp(_) => Ok(()),
         }
     }
 }

@@ -169,10 +169,15 @@ def test_slow_bytes(target, piece):
     connection = target.open()
     request = wire.Pdu.icreq()
     connection.send_in_pieces(bytes(request.frame()), piece, 0.002)
-    connection.agree(request, connection.receive())
+    response = connection.receive()
+    if getattr(response, "name", "") != "ICResp":
+        target.fail(f"an ICReq in pieces of {piece} bytes was answered by {response}")
+    connection.agree(request, response)
     capsule = bytes(connection.frame(connection.connect_pdu(cid=3)))
     connection.send_in_pieces(capsule, piece, 0.001)
-    outcome = connection.wait(3)
+    outcome = target.outcome(connection, 3)
+    if outcome is None:
+        target.fail(f"a Connect in pieces of {piece} bytes ended the association")
     if outcome.status != "00/00":
         target.fail(f"Connect in pieces of {piece} bytes failed with status {outcome.status}")
 

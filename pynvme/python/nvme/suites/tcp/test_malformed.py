@@ -214,16 +214,13 @@ def test_header_digest(target, digest):
 
 
 @pytest.mark.section("PDU Header Digest", ERRORS)
-@pytest.mark.parametrize("bit", range(0, CAPSULE_HEADER * 8, 41))
+@pytest.mark.parametrize("bit", [*range(0, 32, 5), *range(64, (CAPSULE_HEADER + 4) * 8, 41)])
 def test_header_with_a_flipped_bit(target, bit):
-    """With header digests no flipped bit of a header is acted upon."""
+    """With header digests no flipped bit is acted upon. PLEN is left out: a longer one may be waited for."""
     connection = target.admin(dgst=1)
     data = bytearray(bytes(connection.frame(wire.Pdu.capsule_cmd(wire.Command.property_get(1, 0, True)))))
     data[bit // 8] ^= 1 << bit % 8
     target.send(connection, bytes(data))
-    if 32 <= bit < 64:
-        # More or fewer bytes are waited for, or the length is refused.
-        target.send(connection, bytes(data))
     target.must_end(connection)
 
 
