@@ -6,7 +6,7 @@ import pytest
 
 from . import evidence
 from .device import Device, Gone
-from .target import Target, not_applicable
+from .target import Target
 
 
 def pytest_configure(config):
@@ -31,7 +31,7 @@ def target(request, device, record_property):
     try:
         device.begin()
     except Gone as gone:
-        not_applicable(str(gone))
+        pytest.fail(str(gone), pytrace=False)
     target = Target(device, sections)
     request.node.target = target
     yield target

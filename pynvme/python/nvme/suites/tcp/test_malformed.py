@@ -245,6 +245,21 @@ def test_data_digest_of_a_capsule(target, digest):
     target.must_serve(connection, target.read(6, block))
 
 
+@pytest.mark.section(COMMON, CAPSULE)
+@pytest.mark.parametrize("pdo", [4, 8, 72, 75, 77, 128, 252, 255])
+def test_offset_with_header_digests(target, pdo, judged):
+    """PDO where the header or its digest is, or where the alignment does not allow it, with a digest that is right."""
+    connection = target.initialised(dgst=1)
+    frame = connection.frame(connection.connect_pdu(cid=1))
+    frame.pdo = pdo
+    target.send(connection, frame)
+    # Behind the header PDO may be padding; what is wrong then is that the SGL reaches beyond the capsule.
+    if pdo % 4 == 0 and pdo > CAPSULE_HEADER + 4:
+        target.must_fail_or_end(connection, 1)
+    else:
+        target.must_end(connection, (HEADER_FIELD,), PDO, judged)
+
+
 @pytest.mark.section(COMMON)
 @pytest.mark.parametrize("flags", [0x01, 0x02, 0x04, 0x08, 0x10, 0x80, 0xFF])
 def test_flags_that_were_not_agreed_on(target, flags):
