@@ -74,7 +74,7 @@ impl Outcome {
 }
 
 enum State {
-    Open(Host),
+    Open(Box<Host>),
     Ended(Option<Recording>),
 }
 
@@ -220,7 +220,7 @@ impl Connection {
             ..Options::default()
         };
         let connection = py.detach(|| wire::Connection::open(&host, port, options)).map_err(super::error)?;
-        Ok(Connection { state: Mutex::new(State::Open(Host::new(connection, said))), timeout })
+        Ok(Connection { state: Mutex::new(State::Open(Box::new(Host::new(connection, said)))), timeout })
     }
 
     /// Sends bytes, a Frame, or a Pdu (laid out as agreed with the target).
@@ -380,7 +380,7 @@ impl Connection {
     }
 
     /// Waits for the completion of a command that was sent, answering its R2Ts from ``data``.
-    #[pyo3(signature = (cid, data=Vec::new()), text_signature = "(cid, data=b'')")]
+    #[pyo3(signature = (cid, data=Vec::new()), text_signature = "($self, cid, data=b'')")]
     fn wait(&self, py: Python<'_>, cid: u16, data: Vec<u8>) -> PyResult<Outcome> {
         Outcome::new(py, &self.with(py, |host| host.wait(cid, &data))?)
     }

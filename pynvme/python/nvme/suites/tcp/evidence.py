@@ -4,20 +4,23 @@ import re
 
 from nvme import wire
 
-# Of each direction the end is shown, where the misbehaviour is; the capture has everything.
-SHOWN = 320
+# Lines of a dump: the end is shown, where the misbehaviour is; the capture has everything.
+SHOWN = 60
 
 
 def hexdump(data):
-    """Offsets, bytes and characters, sixteen a line."""
-    lines = []
-    skipped = max(0, len(data) - SHOWN) & ~15
-    if skipped:
-        lines.append(f"  (the first {skipped} bytes are in the capture)")
-    for offset in range(skipped, len(data), 16):
+    """Offsets, bytes and characters, sixteen a line; a star stands for lines like the one before."""
+    lines, last = [], None
+    for offset in range(0, len(data), 16):
         row = data[offset : offset + 16]
-        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
-        lines.append(f"  {offset:06x}  {row.hex(' '):<47}  {text}")
+        if row != last:
+            text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+            lines.append(f"  {offset:06x}  {row.hex(' '):<47}  {text}")
+        elif lines[-1] != "  *":
+            lines.append("  *")
+        last = row
+    if len(lines) > SHOWN:
+        lines = ["  (what came before is in the capture)", *lines[-SHOWN:]]
     return "\n".join(lines) or "  (nothing)"
 
 
