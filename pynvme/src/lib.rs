@@ -21,6 +21,7 @@ mod rpc;
 mod subsystem;
 mod target;
 mod wait;
+mod wire;
 
 use pyo3::prelude::*;
 
@@ -31,6 +32,7 @@ fn _nvme(module: &Bound<'_, PyModule>) -> PyResult<()> {
     nvme_spdk::interrupt::set_check(errors::interrupted);
 
     errors::register(module)?;
+    wire::register(module)?;
     module.add_class::<buffer::Buffer>()?;
     module.add_class::<pcie::Pcie>()?;
     module.add_class::<pcie::Tcp>()?;
