@@ -30,6 +30,12 @@ impl Deadline {
         Deadline { until, cancelled: Arc::default() }
     }
 
+    /// One that is over after `timeout` at the latest, and with this one.
+    pub(crate) fn within(&self, timeout: Duration) -> Self {
+        let until = Self::after(timeout).until.min(self.until);
+        Deadline { until, cancelled: Arc::clone(&self.cancelled) }
+    }
+
     pub(crate) fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }

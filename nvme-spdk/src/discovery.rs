@@ -77,7 +77,7 @@ pub fn discover(address: &Address, options: &ConnectOptions) -> Result<Vec<Disco
     on_helper(
         move || what.clone(),
         timeout,
-        move |deadline| list(&env, transport::resolve(&host, port)?, &options, deadline),
+        move |deadline| list(&env, transport::reach(&host, port, deadline)?, &options, deadline),
     )
 }
 
@@ -111,7 +111,6 @@ fn list(
     options: &ConnectOptions,
     deadline: &Deadline,
 ) -> Result<Vec<DiscoveryEntry>> {
-    transport::probe(socket, deadline)?;
     // The digests and the keep-alive are for the controllers that matter.
     let plain = ConnectOptions {
         header_digest: false,
@@ -174,6 +173,12 @@ impl DiscoveryEntry {
             subnqn: text(256, 256),
             address: text(512, 256),
         }
+    }
+
+    /// Where it leads, if that is over TCP and the address is one.
+    pub fn tcp_address(&self) -> Option<Address> {
+        let socket = self.socket().filter(|_| self.transport == TCP)?;
+        Some(Address::tcp(socket.ip().to_string(), socket.port()))
     }
 
     fn socket(&self) -> Option<SocketAddr> {

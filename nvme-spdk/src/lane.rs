@@ -217,6 +217,21 @@ impl<H: Handle> Lane<H> {
         }
     }
 
+    /// Sends a command whose answer nobody waits for, if nobody uses the queue just now; never waits.
+    pub(crate) fn send_unattended(&self, command: &Command) {
+        let Some(mut guard) = self.link.try_lock_for(SLICE) else { return };
+        let Some(link) = guard.as_mut().filter(|link| !link.broken) else { return };
+        let _scope = H::scope(&self.log);
+        // What was sent before has its answer by now.
+        link.poll(0);
+        if !link.broken
+            && let Ok(token) = link.send(command, None, true)
+        {
+            link.queue.abandon(token);
+            link.poll(0);
+        }
+    }
+
     /// Polls until something can be taken, at most `timeout`; returns how much, 0 when the time is over.
     pub(crate) fn wait(&self, timeout: Duration) -> Result<usize> {
         let what = || format!("a command on queue {}", self.qid);

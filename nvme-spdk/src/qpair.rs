@@ -15,6 +15,7 @@ use crate::fork::forked;
 use crate::lane::{Handle, Kind, Lane, Link};
 use crate::observer::{self, Scope};
 use crate::queue::{self, Completed, Data, Queue, Token};
+use crate::status::Status;
 use crate::transport::Address;
 use crate::{log, names, transport};
 
@@ -188,7 +189,11 @@ impl Qpair {
             Address::Tcp { .. } => {
                 let what = format!("creating a queue pair at {}", controller.address());
                 let inner = Arc::clone(controller);
-                on_helper(move || what.clone(), timeout, move |deadline| connect(&inner, options, deadline))
+                on_helper(
+                    move || what.clone(),
+                    timeout,
+                    move |deadline| connect_tcp(&inner, options, deadline),
+                )
             }
             Address::Pcie(_) => connect(controller, options, &Deadline::after(timeout)),
         }
@@ -365,6 +370,24 @@ impl Qpair {
 /// How long another thread may take to let go of a queue pair that is deleted.
 const DELETE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a target may take to notice that the queue pair which had an identifier before is gone.
+const IDENTIFIER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Over fabrics a queue pair ends with its connection, which the target learns a little later than this host.
+fn connect_tcp(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) -> Result<Qpair> {
+    let patience = deadline.within(IDENTIFIER_PATIENCE);
+    loop {
+        match connect(controller, options, deadline) {
+            Err(Error::ConnectRefused { status: Status::INVALID_QUEUE_IDENTIFIER, .. })
+                if !patience.passed() =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
 fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) -> Result<Qpair> {
     let QpairOptions { depth, .. } = options;
 
@@ -412,6 +435,11 @@ fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) 
         return Err(failed(depth, "check that the target is alive and has queues left"));
     }
     drop(scope);
+    if let Some(socket) = controller.socket() {
+        // SAFETY: both are alive: the queue pair was connected just now.
+        let port = unsafe { spdk_sys::shim_tcp_local_port(handle.ctrlr.as_ptr(), handle.qpair.as_ptr()) };
+        open::serve_as(controller.options(), port, socket)?;
+    }
     let queue = Queue::new(qid, depth - 1, Arc::clone(&io_log), observer::available(), controller.tables());
     let mut link = Link::new(handle, queue, Arc::clone(controller.command_timeout()));
     if controller.is_pcie() {

@@ -25,6 +25,11 @@ impl Status {
     /// Command Aborted due to SQ Deletion, 00/08; also what SPDK completes commands with when their
     /// queue pair goes away.
     pub const ABORTED_SQ_DELETION: Status = Status::new(0, 0x08);
+    /// Transient Transport Error, 00/22; also what SPDK completes a command with whose data did not arrive as it was
+    /// sent.
+    pub const TRANSIENT_TRANSPORT_ERROR: Status = Status::new(0, 0x22);
+    /// Invalid Queue Identifier, 01/01.
+    pub const INVALID_QUEUE_IDENTIFIER: Status = Status::new(1, 0x01);
     /// Connect Invalid Parameters of NVMe over Fabrics, 01/82.
     pub const CONNECT_INVALID_PARAMETERS: Status = Status::new(1, 0x82);
 

@@ -1,5 +1,7 @@
 //! Arguments as the original takes them.
 
+use std::time::Duration;
+
 use pyo3::exceptions::PyAssertionError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -41,6 +43,12 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Flag {
 
 /// An argument that may be left out.
 pub(crate) type OptionalInt<T> = Option<Int<T>>;
+
+/// A number of seconds.
+pub(crate) fn seconds(name: &str, value: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value)
+        .map_err(|_| PyAssertionError::new_err(format!("{name} is a number of seconds, not {value}")))
+}
 
 /// AssertionError with a message, unless a condition holds.
 pub(crate) fn ensure(condition: bool, message: impl Into<String>) -> PyResult<()> {

@@ -56,7 +56,7 @@ pub(crate) fn interrupted() -> bool {
 pub(crate) fn usual(error: Error) -> PyErr {
     let text = error.to_string();
     match error {
-        Error::Interrupted { .. } => RAISED.take().unwrap_or_else(|| PyKeyboardInterrupt::new_err(text)),
+        Error::Interrupted { .. } => raised(text),
         Error::NoMemory { .. } => PyMemoryError::new_err(text),
         Error::Timeout { .. } => PyTimeoutError::new_err(text),
         Error::Unsupported(_) => PyNotImplementedError::new_err(text),
@@ -69,6 +69,11 @@ pub(crate) fn usual(error: Error) -> PyErr {
         }
         _ => PyAssertionError::new_err(text),
     }
+}
+
+/// What a signal handler raised during a wait that was interrupted.
+pub(crate) fn raised(text: String) -> PyErr {
+    RAISED.take().unwrap_or_else(|| PyKeyboardInterrupt::new_err(text))
 }
 
 /// The exception for a controller that cannot be had.

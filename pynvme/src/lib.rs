@@ -8,6 +8,7 @@ mod callback;
 mod controller;
 mod convert;
 mod decode;
+mod discovery;
 mod errors;
 mod ioworker;
 mod log;
@@ -20,6 +21,7 @@ mod rpc;
 mod subsystem;
 mod target;
 mod wait;
+mod wire;
 
 use pyo3::prelude::*;
 
@@ -30,6 +32,7 @@ fn _nvme(module: &Bound<'_, PyModule>) -> PyResult<()> {
     nvme_spdk::interrupt::set_check(errors::interrupted);
 
     errors::register(module)?;
+    wire::register(module)?;
     module.add_class::<buffer::Buffer>()?;
     module.add_class::<pcie::Pcie>()?;
     module.add_class::<pcie::Tcp>()?;
@@ -42,6 +45,8 @@ fn _nvme(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<decode::Decoded>()?;
     module.add_class::<decode::Field>()?;
     module.add_function(wrap_pyfunction!(decode::decode, module)?)?;
+    module.add_class::<discovery::Entry>()?;
+    module.add_function(wrap_pyfunction!(discovery::discover, module)?)?;
     module.add_function(wrap_pyfunction!(pcie::set_default_address, module)?)?;
     module.add_function(wrap_pyfunction!(transport_available, module)?)?;
     module.add_function(wrap_pyfunction!(environment, module)?)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -24,6 +24,10 @@ use crate::convert::Int;
 ///     512 or 4096 bytes.
 /// io_queues : int
 ///     I/O queues per controller.
+/// listen : str
+///     The IP address it listens on, one of this host's.
+/// folder : path, optional
+///     Keeps the namespaces in files of this folder, so that what was written survives the target.
 #[pyclass(frozen, module = "nvme")]
 pub(crate) struct Target {
     inner: Mutex<Option<Arc<nvme_spdk::Target>>>,
@@ -35,10 +39,14 @@ impl Target {
     #[new]
     #[pyo3(
         signature = (
-            port=Int(0), megabytes=Int(256), namespaces=Int(1), block_size=Int(512), io_queues=Int(32)
+            port=Int(0), megabytes=Int(256), namespaces=Int(1), block_size=Int(512), io_queues=Int(32),
+            listen="127.0.0.1", folder=None
         ),
-        text_signature = "(port=0, megabytes=256, namespaces=1, block_size=512, io_queues=32)"
+        text_signature = "(port=0, megabytes=256, namespaces=1, block_size=512, io_queues=32, listen='127.0.0.1', \
+                          folder=None)"
     )]
+    // The signature that scripts see.
+    #[expect(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         port: Int<u16>,
@@ -46,13 +54,22 @@ impl Target {
         namespaces: Int<u32>,
         block_size: Int<u32>,
         io_queues: Int<u16>,
+        listen: &str,
+        folder: Option<std::path::PathBuf>,
     ) -> PyResult<Self> {
-        let builder = nvme_spdk::Target::builder()
+        let listen = listen.parse().map_err(|_| {
+            PyValueError::new_err(format!("listen is an IP address of this host, not {listen:?}"))
+        })?;
+        let mut builder = nvme_spdk::Target::builder()
             .port(port.0)
             .megabytes(megabytes.0)
             .namespaces(namespaces.0)
             .block_size(block_size.0)
-            .io_queues(io_queues.0);
+            .io_queues(io_queues.0)
+            .listen(listen);
+        if let Some(folder) = folder {
+            builder = builder.folder(folder);
+        }
         let target = py.detach(|| builder.start()).map_err(|error| match error {
             nvme_spdk::Error::Interrupted { .. } => crate::errors::usual(error),
             _ => PyRuntimeError::new_err(error.to_string()),

@@ -14,6 +14,8 @@ import sys
 MODULES = [
     *("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay"),
     *("nvme", "uio_pci_generic", "vfio_pci", "vfio_iommu_type1"),
+    # Linux's own NVMe/TCP target.
+    "nvmet_tcp",
     # For disks in use: a file system and a volume.
     *("ext4", "crc32c_generic", "dm_mod"),
 ]

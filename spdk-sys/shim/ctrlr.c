@@ -16,6 +16,9 @@ fill_opts(struct spdk_nvme_ctrlr_opts *opts, const struct shim_ctrlr_opts *from)
 	opts->transport_retry_count = 0;
 	opts->keep_alive_timeout_ms = from->keep_alive_ms;
 	opts->admin_queue_size = from->admin_queue_size;
+	if (from->io_queues != 0) {
+		opts->num_io_queues = from->io_queues;
+	}
 	opts->header_digest = from->header_digest;
 	opts->data_digest = from->data_digest;
 	if (from->hostnqn != NULL) {

@@ -91,6 +91,8 @@ struct shim_ctrlr_opts {
 	bool data_digest;
 	uint16_t admin_queue_size;
 	uint32_t keep_alive_ms;
+	/* How many I/O queues are asked for; 0 for SPDK's default. */
+	uint16_t io_queues;
 	int priority;
 	const char *traddr;
 	const char *trsvcid;
@@ -125,6 +127,10 @@ void shim_ctrlr_close(struct spdk_nvme_ctrlr *ctrlr, bool gone);
 bool shim_ctrlr_is_failed(struct spdk_nvme_ctrlr *ctrlr);
 uint16_t shim_ctrlr_id(struct spdk_nvme_ctrlr *ctrlr);
 uint32_t shim_ctrlr_max_io_queues(struct spdk_nvme_ctrlr *ctrlr);
+
+/* The TCP port of this host that a queue pair of an NVMe/TCP controller is connected from, NULL for its admin queue;
+ * 0 if that is not known. */
+uint16_t shim_tcp_local_port(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair);
 
 /* Controller registers: properties over fabrics, BAR0 on PCIe. 0 or a negative errno. */
 int shim_ctrlr_get_reg_4(struct spdk_nvme_ctrlr *ctrlr, uint32_t offset, uint32_t *value);

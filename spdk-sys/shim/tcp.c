@@ -1,4 +1,5 @@
-/* Which command identifiers an NVMe/TCP queue pair hands out first.
+/* What of an NVMe/TCP queue pair SPDK has no function for: which command identifiers it hands out first, and its
+ * socket.
  *
  * A fresh PCIe queue hands them out from the highest down, a fresh TCP queue from 0 up; both use what was
  * given back last again. Test scripts find commands that stay outstanding for long, Asynchronous Event
@@ -32,11 +33,31 @@ shim_tcp_high_cids_first(struct spdk_nvme_qpair *qpair)
 	}
 }
 
+uint16_t
+shim_tcp_local_port(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair)
+{
+	struct nvme_tcp_qpair *tqpair = nvme_tcp_qpair(qpair != NULL ? qpair : ctrlr->adminq);
+	char local[INET6_ADDRSTRLEN], peer[INET6_ADDRSTRLEN];
+	uint16_t port = 0, peer_port = 0;
+
+	if (tqpair->sock == NULL ||
+	    spdk_sock_getaddr(tqpair->sock, local, sizeof(local), &port, peer, sizeof(peer), &peer_port) != 0) {
+		return 0;
+	}
+	return port;
+}
+
 #else
 
 void
 shim_tcp_high_cids_first(struct spdk_nvme_qpair *qpair)
 {
+}
+
+uint16_t
+shim_tcp_local_port(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair)
+{
+	return 0;
 }
 
 #endif

@@ -18,7 +18,8 @@ CLASSES = {name: value for name, value in vars(MODULE).items() if isinstance(val
 FUNCTIONS = {
     name: value
     for name, value in [*vars(MODULE).items(), ("srand", d.srand)]
-    if callable(value) and name not in CLASSES
+    # The protocol layer describes PDUs and their fields, not commands: nvme.wire has a form of its own.
+    if callable(value) and name not in CLASSES and getattr(value, "__module__", "") != "nvme.wire"
 }
 MEMBERS = {
     f"{owner}.{name}": getattr(value, "__func__", value)

@@ -1,5 +1,7 @@
 //! What the integration tests share: one target per test program, and targets that do not behave.
 
+pub mod proxy;
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;

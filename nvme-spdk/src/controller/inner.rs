@@ -4,11 +4,12 @@ use std::ffi::{c_int, c_void};
 use std::net::SocketAddr;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::keep_alive::KeepAlive;
 use super::open::Parts;
 use super::sharing::Sharing;
 use super::{Available, ConnectOptions};
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     command_timeout: Arc<CommandTimeout>,
     interrupts: Mutex<Available>,
     sharing: Sharing,
+    keep_alive: OnceLock<KeepAlive>,
 }
 
 /// What does not change as long as the controller is connected.
@@ -182,6 +184,7 @@ impl Inner {
             command_timeout,
             interrupts: Mutex::new(Err("interrupts belong to PCIe".to_owned())),
             sharing,
+            keep_alive: OnceLock::new(),
         }
     }
 
@@ -190,6 +193,16 @@ impl Inner {
         let facts = Arc::clone(&self.facts);
         let identity = Box::new(move || facts.read().identify.clone());
         registry::add(self.address.clone(), identity, self.admin.log(), &self.lanes);
+    }
+
+    /// From now on sends Keep Alive commands, if the controller was told to expect them.
+    pub(super) fn keep_alive(&self) -> Result<()> {
+        if !self.options.keep_alive.is_zero() {
+            let started = KeepAlive::start(&self.admin, self.options.keep_alive)?;
+            // A controller is opened once.
+            self.keep_alive.get_or_init(|| started);
+        }
+        Ok(())
     }
 
     pub(crate) fn address(&self) -> &Address {

@@ -2,6 +2,7 @@
 
 mod inner;
 mod interrupts;
+mod keep_alive;
 pub(crate) mod open;
 mod options;
 mod pcie;

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::net::SocketAddr;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -68,11 +69,47 @@ fn connect_tcp(
     let (address, host) = (address.clone(), host.to_owned());
     on_helper(
         move || what.clone(),
-        timeout,
+        timeout.saturating_add(options.reconnect_for),
         move |deadline| {
-            let (socket, subnqn) = locate(&env, &host, port, &options, deadline)?;
-            open(Arc::clone(&env), &address, socket, &subnqn, &options, deadline)
+            patiently(&options, deadline, |deadline| {
+                let (socket, subnqn) = locate(&env, &host, port, &options, deadline)?;
+                open(Arc::clone(&env), &address, socket, &subnqn, &options, deadline)
+            })
         },
+    )
+}
+
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Tries for as long as the options say, while what is in the way may pass.
+fn patiently<T>(
+    options: &ConnectOptions,
+    deadline: &Deadline,
+    attempt: impl Fn(&Deadline) -> Result<T>,
+) -> Result<T> {
+    let patience = deadline.within(options.reconnect_for);
+    loop {
+        match attempt(&deadline.within(options.timeout)) {
+            Err(why) if may_pass(&why) && !patience.passed() => {
+                std::thread::sleep(PAUSE.min(patience.left()))
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether it may look otherwise once the target has started.
+fn may_pass(why: &Error) -> bool {
+    matches!(
+        why,
+        Error::Connect { .. }
+            | Error::ConnectRefused { .. }
+            | Error::NothingDiscovered { .. }
+            | Error::Open { .. }
+            | Error::Timeout { .. }
+            | Error::Dead { .. }
+            | Error::QpairDead { .. }
     )
 }
 
@@ -84,12 +121,14 @@ fn locate(
     options: &ConnectOptions,
     deadline: &Deadline,
 ) -> Result<(SocketAddr, String)> {
-    let socket = transport::resolve(host, port)?;
+    let asked = transport::reach(host, port, deadline)?;
     let (socket, subnqn) = match &options.subnqn {
-        Some(nqn) => (socket, nqn.clone()),
-        None => discovery::choose(env, socket, options, deadline)?,
+        Some(nqn) => (asked, nqn.clone()),
+        None => discovery::choose(env, asked, options, deadline)?,
     };
-    transport::probe(socket, deadline)?;
+    if socket != asked {
+        transport::probe(socket, deadline)?;
+    }
     Ok((socket, subnqn))
 }
 
@@ -104,7 +143,7 @@ pub(super) fn reset(inner: &Arc<Inner>) -> Result<()> {
     let inner = Arc::clone(inner);
     on_helper(
         move || what.clone(),
-        inner.options().timeout,
+        inner.options().timeout.saturating_add(inner.options().reconnect_for),
         move |deadline| {
             let _guard = inner.disconnect()?;
             // It may have been closed while this waited.
@@ -112,13 +151,15 @@ pub(super) fn reset(inner: &Arc<Inner>) -> Result<()> {
                 return Err(inner.dead("closed"));
             }
             let options = inner.options();
-            let (socket, subnqn) = locate(&env, &host, port, options, deadline)?;
-            let admin_log = Arc::clone(inner.admin().log());
-            let (link, facts) =
-                establish(socket, &subnqn, options, deadline, &admin_log, &Parts::of(&inner))?;
-            inner.reconnected(link, facts);
-            read_facts(&inner, deadline).inspect_err(|_| {
-                inner.admin().free(deadline.left());
+            patiently(options, deadline, |deadline| {
+                let (socket, subnqn) = locate(&env, &host, port, options, deadline)?;
+                let admin_log = Arc::clone(inner.admin().log());
+                let (link, facts) =
+                    establish(socket, &subnqn, options, deadline, &admin_log, &Parts::of(&inner))?;
+                inner.reconnected(link, facts);
+                read_facts(&inner, deadline).inspect_err(|_| {
+                    inner.admin().free(deadline.left());
+                })
             })
         },
     )
@@ -155,6 +196,7 @@ pub(crate) fn open(
     if subnqn != DISCOVERY_NQN {
         read_facts(&inner, deadline)?;
         inner.list();
+        inner.keep_alive()?;
     }
     Ok(Controller { inner })
 }
@@ -189,6 +231,7 @@ fn establish(
         data_digest: options.data_digest,
         admin_queue_size: ADMIN_QUEUE_SIZE,
         keep_alive_ms: u32::try_from(options.keep_alive.as_millis()).unwrap_or(u32::MAX),
+        io_queues: options.io_queues,
         priority: i32::from(options.priority),
         traddr: traddr.as_ptr(),
         trsvcid: trsvcid.as_ptr(),
@@ -215,6 +258,9 @@ fn establish(
 
     let handle = AdminHandle::new(ctrlr, false);
     // SAFETY: just opened.
+    let port = unsafe { spdk_sys::shim_tcp_local_port(ctrlr.as_ptr(), ptr::null_mut()) };
+    serve_as(options, port, socket)?;
+    // SAFETY: just opened.
     let granted = unsafe { spdk_sys::shim_ctrlr_max_io_queues(handle.as_ptr()) };
     let (log, outstanding) = (Arc::clone(admin_log), ADMIN_QUEUE_SIZE - 1);
     let queue = Queue::new(0, outstanding, log, observer::available(), &parts.tables);
@@ -227,6 +273,23 @@ fn establish(
         identify: IdentifyController::from_bytes(&[0; 4096]),
     };
     Ok((Link::new(handle, queue, Arc::clone(&parts.command_timeout)), facts))
+}
+
+/// Gives a connection from this port the type of service that the options name.
+pub(crate) fn serve_as(options: &ConnectOptions, local_port: u16, target: SocketAddr) -> Result<()> {
+    let Some(value) = options.type_of_service else { return Ok(()) };
+    if local_port == 0 {
+        return Err(Error::Unsupported(
+            "this SPDK does not tell which socket is a queue pair's, so its type of service cannot be set: use the \
+             vendored SPDK, or connect without one"
+                .to_owned(),
+        ));
+    }
+    transport::set_type_of_service(local_port, target, value).map_err(|source| Error::Connect {
+        address: target.to_string(),
+        source,
+        remedy: "that was setting the type of service: connect without one",
+    })
 }
 
 /// Reads what does not change while the controller is connected.

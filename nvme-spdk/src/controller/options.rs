@@ -29,6 +29,9 @@ pub struct ConnectOptions {
     pub(crate) data_digest: bool,
     pub(crate) keep_alive: Duration,
     pub(crate) priority: u8,
+    pub(crate) type_of_service: Option<u8>,
+    pub(crate) io_queues: u16,
+    pub(crate) reconnect_for: Duration,
     pub(crate) timeout: Duration,
     pub(crate) tls_psk: Option<Secret>,
     pub(crate) dhchap_key: Option<Secret>,
@@ -46,6 +49,9 @@ impl Default for ConnectOptions {
             data_digest: false,
             keep_alive: Duration::ZERO,
             priority: 0,
+            type_of_service: None,
+            io_queues: 0,
+            reconnect_for: Duration::ZERO,
             timeout: Duration::from_secs(10),
             tls_psk: None,
             dhchap_key: None,
@@ -92,8 +98,9 @@ impl ConnectOptions {
         self
     }
 
-    /// The keep-alive timeout the controller is told, in steps of a millisecond; zero, the default,
-    /// switches keep-alive off. Keep Alive commands are sent while the admin queue is polled.
+    /// The keep-alive timeout the controller is told (KATO), in steps of a millisecond; zero, the default, switches
+    /// keep-alive off. A Keep Alive command is sent twice in that time, whatever this program does meanwhile (NVMe
+    /// base specification, "Keep Alive").
     pub fn keep_alive(mut self, timeout: Duration) -> Self {
         self.keep_alive = timeout;
         self
@@ -102,6 +109,29 @@ impl ConnectOptions {
     /// The priority of the sockets' packets, 0 to 6 (`SO_PRIORITY`).
     pub fn priority(mut self, priority: u8) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// The type of service of the packets that go out (`IP_TOS`, of IPv6 the traffic class): DSCP in the upper six
+    /// bits. It is set on each connection once that stands; the handshake goes out without.
+    pub fn type_of_service(mut self, value: u8) -> Self {
+        self.type_of_service = Some(value);
+        self
+    }
+
+    /// How many I/O queue pairs the controller is asked for, 1 to 65534 (NVMe base specification, "Number of Queues");
+    /// 0, the default, asks for 1024. It may grant less, see
+    /// [`max_io_queues`](super::Controller::max_io_queues).
+    pub fn io_queues(mut self, count: u16) -> Self {
+        self.io_queues = count;
+        self
+    }
+
+    /// How long connecting and [resetting](super::Controller::reset) go on trying as long as nobody answers or the
+    /// subsystem is not there: a target that restarts needs a while. Each try takes [`timeout`](Self::timeout) at
+    /// most. Zero, the default, tries once.
+    pub fn reconnect_for(mut self, patience: Duration) -> Self {
+        self.reconnect_for = patience;
         self
     }
 

@@ -268,6 +268,7 @@ fn establish(
         data_digest: false,
         admin_queue_size: ADMIN_QUEUE_SIZE,
         keep_alive_ms: 0,
+        io_queues: 0,
         priority: i32::from(options.priority),
         traddr: traddr.as_ptr(),
         trsvcid: ptr::null(),

@@ -123,7 +123,13 @@ impl Guard {
         self.finish(claim, |table, lba, blocks| match opcode {
             // SAFETY: as the caller promises.
             nvm_opcode::WRITE if success => unsafe { table.written(lba, blocks, data, len) },
-            nvm_opcode::WRITE_ZEROES | nvm_opcode::DATASET_MANAGEMENT if success => {
+            // SAFETY: as the caller promises.
+            nvm_opcode::WRITE if is_open(completion.status()) => unsafe {
+                table.maybe_written(lba, blocks, data, len);
+            },
+            nvm_opcode::WRITE_ZEROES | nvm_opcode::DATASET_MANAGEMENT
+                if success || is_open(completion.status()) =>
+            {
                 table.unmapped(lba, blocks);
             }
             // Also when the controller refuses: that is how scripts mark blocks which workers are to leave out.
@@ -182,6 +188,14 @@ impl Guard {
             }
         }
     }
+}
+
+/// Whether a command with this status may have been executed or not: it was aborted, or its connection is lost.
+fn is_open(status: Status) -> bool {
+    matches!(
+        status,
+        Status::ABORTED_BY_REQUEST | Status::ABORTED_SQ_DELETION | Status::TRANSIENT_TRANSPORT_ERROR
+    )
 }
 
 /// The ranges of a Dataset Management command, as first block and number of blocks: sorted, and those that touch

@@ -1,6 +1,9 @@
 //! The target's configuration, as SPDK's JSON.
 
-use std::net::Ipv4Addr;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -13,11 +16,21 @@ pub(super) struct Shape {
     pub namespaces: u32,
     pub block_size: u32,
     pub io_queues: u16,
+    pub listen: IpAddr,
+    /// Where the namespaces have their files; in memory without.
+    pub folder: Option<PathBuf>,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Shape { megabytes: 256, namespaces: 1, block_size: 512, io_queues: 32 }
+        Shape {
+            megabytes: 256,
+            namespaces: 1,
+            block_size: 512,
+            io_queues: 32,
+            listen: Ipv4Addr::LOCALHOST.into(),
+            folder: None,
+        }
     }
 }
 
@@ -35,10 +48,28 @@ impl Shape {
         1280 + self.megabytes.saturating_mul(self.namespaces)
     }
 
+    fn bytes(&self) -> u64 {
+        u64::from(self.megabytes) * (1 << 20) + BEYOND
+    }
+
+    fn file(&self, nsid: u32) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join(format!("ns{nsid}")))
+    }
+
+    /// Makes the files that are not there yet.
+    pub(super) fn make_files(&self) -> io::Result<()> {
+        for file in (1..=self.namespaces).filter_map(|nsid| self.file(nsid)) {
+            let file = File::options().create(true).truncate(false).write(true).open(file)?;
+            if file.metadata()?.len() < self.bytes() {
+                file.set_len(self.bytes())?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn to_json(&self, port: u16) -> Value {
         let call = |method: &str, params: Value| json!({"method": method, "params": params});
-        let bytes = u64::from(self.megabytes) * (1 << 20) + BEYOND;
-        let blocks = bytes / u64::from(self.block_size.max(1));
+        let blocks = self.bytes() / u64::from(self.block_size.max(1));
 
         // The default pool is for dozens of devices and takes half a second to fill.
         let mut bdev =
@@ -68,9 +99,18 @@ impl Shape {
             ),
         ];
         for nsid in 1..=self.namespaces {
-            let name = format!("ram{nsid}");
-            let params = json!({"name": name, "num_blocks": blocks, "block_size": self.block_size});
-            bdev.push(call("bdev_malloc_create", params));
+            let file = self.file(nsid);
+            let name = format!("{}{nsid}", if file.is_some() { "file" } else { "ram" });
+            bdev.push(match file {
+                None => call(
+                    "bdev_malloc_create",
+                    json!({"name": name, "num_blocks": blocks, "block_size": self.block_size}),
+                ),
+                Some(file) => call(
+                    "bdev_aio_create",
+                    json!({"name": name, "filename": file, "block_size": self.block_size}),
+                ),
+            });
             nvmf.push(call(
                 "nvmf_subsystem_add_ns",
                 json!({"nqn": SUBNQN, "namespace": {"bdev_name": name, "nsid": nsid}}),
@@ -83,8 +123,8 @@ impl Shape {
                 "nqn": SUBNQN,
                 "listen_address": {
                     "trtype": "TCP",
-                    "adrfam": "IPv4",
-                    "traddr": Ipv4Addr::LOCALHOST.to_string(),
+                    "adrfam": if self.listen.is_ipv4() { "IPv4" } else { "IPv6" },
+                    "traddr": self.listen.to_string(),
                     "trsvcid": port.to_string(),
                 },
             }),

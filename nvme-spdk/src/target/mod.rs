@@ -5,7 +5,7 @@ mod process;
 mod rpc;
 
 use std::fmt;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -131,6 +131,19 @@ impl TargetBuilder {
         self
     }
 
+    /// The address it listens on: one of this host's. By default 127.0.0.1.
+    pub fn listen(mut self, address: IpAddr) -> Self {
+        self.shape.listen = address;
+        self
+    }
+
+    /// Keeps the namespaces in files of this folder, `ns1` and so on, instead of in memory: what was written survives
+    /// the target, however it ends. Files that are there are used as they are, missing ones made.
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.shape.folder = Some(folder.into());
+        self
+    }
+
     /// I/O queues per controller.
     pub fn io_queues(mut self, count: u16) -> Self {
         self.shape.io_queues = count;
@@ -171,12 +184,16 @@ impl TargetBuilder {
     }
 
     fn try_start(&self, program: &std::path::Path) -> Result<Target> {
-        let port = if self.port == 0 { free_port()? } else { self.port };
+        let port = if self.port == 0 { free_port(self.shape.listen)? } else { self.port };
         let folder = Folder::new()?;
+        self.shape.make_files().map_err(|e| Error::Target {
+            why: format!("the files of its namespaces cannot be made ({e})"),
+            remedy: "check that the folder is there, and the space left on its disk".to_owned(),
+        })?;
         folder.write_config(&self.shape.to_json(port))?;
         let hugepages = Hugepages::read().free >= HUGEPAGES;
         let process = Process::spawn(program, &folder, self.cpu, hugepages, self.shape.memory_megabytes())?;
-        let address = Address::tcp(Ipv4Addr::LOCALHOST.to_string(), port);
+        let address = Address::tcp(self.shape.listen.to_string(), port);
         let target = Target { address, subnqn: config::SUBNQN.to_owned(), process, folder };
         target.wait_until_ready()?;
         Ok(target)
@@ -218,11 +235,11 @@ impl Target {
     }
 }
 
-fn free_port() -> Result<u16> {
-    let found = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+fn free_port(listen: IpAddr) -> Result<u16> {
+    let found = TcpListener::bind((listen, 0)).and_then(|listener| listener.local_addr());
     found.map(|address| address.port()).map_err(|e| Error::Target {
-        why: format!("no free port on the loopback ({e})"),
-        remedy: "check that the loopback interface is up".to_owned(),
+        why: format!("no free port at {listen} ({e})"),
+        remedy: "check that this is an address of this host, and that its interface is up".to_owned(),
     })
 }
 

@@ -22,6 +22,7 @@ from . import _nvme as _nvme
 from ._nvme import Buffer as Buffer
 from ._nvme import Controller as Controller
 from ._nvme import Decoded as Decoded
+from ._nvme import DiscoveryEntry as DiscoveryEntry
 from ._nvme import Namespace as Namespace
 from ._nvme import NamespaceCreationError as NamespaceCreationError
 from ._nvme import NamespaceDeletionError as NamespaceDeletionError
@@ -37,6 +38,7 @@ from ._nvme import Target as Target
 from ._nvme import Tcp as Tcp
 from ._nvme import _IOWorker as _IOWorker
 from ._nvme import decode as decode
+from ._nvme import discover as discover
 from ._nvme import environment as environment
 from ._nvme import spdk_version as spdk_version
 from ._nvme import transport_available as transport_available

@@ -56,6 +56,26 @@ def pytest_load_initial_conftests(parser):
             help="the device under test: a PCIe address or the host[:port] of an NVMe/TCP target; "
             "without it, the embedded target",
         )
+    # For the suite nvme.suites.tcp, whose conftest.py is found too late for options.
+    with contextlib.suppress(ValueError):
+        parser.addoption(
+            "--nqn", default="", help="the subsystem to test; without it, what discovery lists first"
+        )
+    with contextlib.suppress(ValueError):
+        parser.addoption(
+            "--nvme-capture",
+            metavar="DIR",
+            default="",
+            help="where nvme.suites.tcp leaves a pcapng of each test that fails; without it, a temporary folder",
+        )
+    with contextlib.suppress(ValueError):
+        parser.addoption(
+            "--nvme-rounds",
+            metavar="N",
+            type=int,
+            default=10,
+            help="how often nvme.suites.tcp cuts the connections of its verified load",
+        )
 
 
 def pytest_addoption(parser):

@@ -3,16 +3,15 @@
 mod config;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use nvme_spdk::pci::Function;
 use nvme_spdk::{Address, ConnectOptions, Controller, DEFAULT_TCP_PORT};
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyAssertionError, PyNotImplementedError, PyTypeError};
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 
 use crate::admin::{Admin, info};
-use crate::convert::Int;
+use crate::convert::{Flag, Int, OptionalInt, seconds};
 use crate::errors;
 
 /// A device: a PCIe address, or the address of an NVMe/TCP target.
@@ -54,8 +53,21 @@ pub(crate) struct Pcie {
 ///     TCP port.
 /// nqn : str, optional
 ///     The subsystem to connect to; found by discovery if left out.
+/// hostnqn : str, optional
+///     The name this host gives itself; by default one made from a random UUID.
+/// hdgst, ddgst : bool
+///     Asks for digests over PDU headers and data (NVMe/TCP Transport Specification, Digests).
+/// kato : float
+///     Keep-alive timeout in seconds that the controller is told, in steps of a millisecond; 0 switches it off. Keep
+///     Alive commands are sent whatever the script does meanwhile.
+/// queues : int
+///     How many I/O queues the controller is asked for; 0 asks for 1024. It may grant less.
+/// tos : int, optional
+///     Type of service of the packets that go out, 0 to 255: DSCP in the upper six bits.
+/// reconnect : float
+///     Seconds that connecting and Controller.reset() go on trying while the target is not there.
 /// timeout : float
-///     Seconds that connecting may take.
+///     Seconds that connecting may take; each try, if there are several.
 ///
 /// Raises
 /// ------
@@ -81,7 +93,7 @@ pub(crate) fn set_default_address(provider: Option<Py<PyAny>>) {
 }
 
 /// Seconds that connecting may take unless told otherwise.
-const TIMEOUT: f64 = 10.0;
+pub(crate) const TIMEOUT: f64 = 10.0;
 
 #[pymethods]
 impl Pcie {
@@ -97,7 +109,7 @@ impl Pcie {
         nqn: Option<String>,
         timeout: f64,
     ) -> PyResult<Self> {
-        connect(py, addr, port.0, nqn, timeout)
+        connect(py, addr, port.0, options(nqn, timeout)?)
     }
 
     /// Closes the device: queue pairs that are left are deleted, outstanding commands aborted. Over TCP the
@@ -198,26 +210,60 @@ impl Pcie {
 impl Tcp {
     #[new]
     #[pyo3(
-        signature = (addr, port=Int(DEFAULT_TCP_PORT), *, nqn=None, timeout=TIMEOUT),
-        text_signature = "(addr, port=4420, *, nqn=None, timeout=10.0)"
+        signature = (
+            addr, port=Int(DEFAULT_TCP_PORT), *, nqn=None, hostnqn=None, hdgst=Flag(false), ddgst=Flag(false),
+            kato=0.0, queues=Int(0), tos=None, reconnect=0.0, timeout=TIMEOUT
+        ),
+        text_signature = "(addr, port=4420, *, nqn=None, hostnqn=None, hdgst=False, ddgst=False, kato=0.0, \
+                          queues=0, tos=None, reconnect=0.0, timeout=10.0)"
     )]
+    // The signature that scripts see.
+    #[expect(clippy::too_many_arguments)]
     fn new(
         py: Python<'_>,
         addr: String,
         port: Int<u16>,
         nqn: Option<String>,
+        hostnqn: Option<String>,
+        hdgst: Flag,
+        ddgst: Flag,
+        kato: f64,
+        queues: Int<u16>,
+        tos: OptionalInt<u8>,
+        reconnect: f64,
         timeout: f64,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let pcie = connect(py, addr, port.0, nqn, timeout)?;
+        let mut options = options(nqn, timeout)?
+            .header_digest(hdgst.0)
+            .data_digest(ddgst.0)
+            .keep_alive(seconds("kato", kato)?)
+            .io_queues(queues.0)
+            .reconnect_for(seconds("reconnect", reconnect)?);
+        if let Some(hostnqn) = hostnqn {
+            options = options.hostnqn(hostnqn);
+        }
+        if let Some(tos) = tos {
+            options = options.type_of_service(tos.0);
+        }
+        let pcie = connect(py, addr, port.0, options)?;
         Ok(PyClassInitializer::from(pcie).add_subclass(Tcp))
     }
+}
+
+fn options(nqn: Option<String>, timeout: f64) -> PyResult<ConnectOptions> {
+    let options = ConnectOptions::new().timeout(seconds("timeout", timeout)?);
+    Ok(match nqn {
+        Some(nqn) => options.subnqn(nqn),
+        None => options,
+    })
 }
 
 fn no_slot(what: &str) -> PyErr {
     PyNotImplementedError::new_err(format!("{what} belongs to PCIe; this device is connected over TCP"))
 }
 
-fn connect(py: Python<'_>, addr: String, port: u16, nqn: Option<String>, timeout: f64) -> PyResult<Pcie> {
+/// The address that a text and a port mean, and its text.
+pub(crate) fn parse(py: Python<'_>, addr: String, port: u16) -> PyResult<(String, Address)> {
     crate::rpc::serve()?;
     let text = if addr.is_empty() { default_address(py)? } else { addr };
     let mut address: Address =
@@ -229,12 +275,11 @@ fn connect(py: Python<'_>, addr: String, port: u16, nqn: Option<String>, timeout
     {
         *parsed = port;
     }
-    let timeout = Duration::try_from_secs_f64(timeout)
-        .map_err(|_| PyAssertionError::new_err(format!("timeout is a number of seconds, not {timeout}")))?;
-    let mut options = ConnectOptions::new().timeout(timeout);
-    if let Some(nqn) = nqn {
-        options = options.subnqn(nqn);
-    }
+    Ok((text, address))
+}
+
+fn connect(py: Python<'_>, addr: String, port: u16, options: ConnectOptions) -> PyResult<Pcie> {
+    let (_, address) = parse(py, addr, port)?;
     let controller = py.detach(|| Controller::attach(&address, options)).map_err(errors::enumerate)?;
     let function = match &address {
         Address::Pcie(function) => Some(Function::open(*function).map_err(errors::enumerate)?),

@@ -117,6 +117,35 @@ fn failed_writes_change_nothing_and_uncorrectable_always_does() {
 }
 
 #[test]
+fn a_block_whose_write_was_aborted_holds_either() {
+    let (guard, attachment) = guard();
+    attachment.table().enable(true);
+    let [first, second, third, foreign] = [1, 2, 3, 4].map(|fill| block(5, fill));
+    let read = |data: &[u8]| run(&guard, &Command::read(1, 5, 1), &OK, data);
+    run(&guard, &Command::write(1, 5, 1), &OK, &first);
+    for (status, data) in [(Status::ABORTED_SQ_DELETION, &second), (Status::ABORTED_BY_REQUEST, &third)] {
+        run(&guard, &Command::write(1, 5, 1), &completion(status), data);
+    }
+    for possible in [&first, &second, &third, &second] {
+        assert_eq!(read(possible), None);
+    }
+    assert!(matches!(read(&foreign), Some(Mismatch::Checksum { lba: 5, .. })));
+    // The next one that succeeds leaves no doubt.
+    run(&guard, &Command::write(1, 5, 1), &OK, &second);
+    assert_eq!(read(&second), None);
+    assert!(read(&first).is_some() && read(&third).is_some());
+    // What was to be zeroed may be anything that is plausible.
+    run(&guard, &Command::range(8, 1, 5, 1), &completion(Status::ABORTED_SQ_DELETION), &[]);
+    assert_eq!(read(&second), None);
+    // Nor does a doubt survive the table's contents.
+    run(&guard, &Command::write(1, 5, 1), &OK, &first);
+    run(&guard, &Command::write(1, 5, 1), &completion(Status::TRANSIENT_TRANSPORT_ERROR), &second);
+    attachment.table().clear();
+    run(&guard, &Command::write(1, 5, 1), &OK, &first);
+    assert!(read(&second).is_some());
+}
+
+#[test]
 fn deallocation_forgets_every_range_and_its_overlaps_do_not_block_it() {
     let (guard, attachment) = guard();
     attachment.table().enable(true);

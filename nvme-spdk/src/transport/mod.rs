@@ -1,15 +1,17 @@
-//! Addresses of controllers.
+//! Addresses of controllers, and how to reach them.
+
+mod reach;
+mod service;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::deadline::{Deadline, timed_out};
-use crate::error::{Error, Result, shorten};
+use crate::error::{Error, shorten};
+pub(crate) use reach::{probe, reach};
+pub(crate) use service::set_type_of_service;
 
 /// The port NVMe/TCP has from IANA.
 pub const DEFAULT_TCP_PORT: u16 = 4420;
@@ -171,36 +173,6 @@ impl fmt::Display for Address {
             Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Address::Tcp { host, port } => write!(f, "{host}:{port}"),
         }
-    }
-}
-
-/// The IP address a connection goes to. SPDK takes numbers only.
-pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
-    let failed = |why: String| Error::Resolve { host: host.to_owned(), why };
-    let mut found = (host, port).to_socket_addrs().map_err(|e| failed(e.to_string()))?;
-    found.next().ok_or_else(|| failed("it has no address".to_owned()))
-}
-
-/// Connects and hangs up again, within the deadline: SPDK's own connect would wait for minutes.
-pub(crate) fn probe(address: SocketAddr, deadline: &Deadline) -> Result<()> {
-    let failed = |source: std::io::Error| {
-        let remedy = match source.kind() {
-            std::io::ErrorKind::ConnectionRefused => {
-                "nothing listens on that port: start the target, or check address and port"
-            }
-            _ => "check the address, and that the network reaches it",
-        };
-        Error::Connect { address: address.to_string(), source, remedy }
-    };
-    let socket =
-        Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(failed)?;
-    let left = deadline.left().max(Duration::from_millis(1));
-    match socket.connect_timeout(&address.into(), left) {
-        Ok(()) => Ok(()),
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::TimedOut) || e.raw_os_error().is_none() => {
-            Err(timed_out(format!("connecting to {address}"), left))
-        }
-        Err(e) => Err(failed(e)),
     }
 }
 

@@ -1,0 +1,1 @@
+"""Test suites that come with the module: pytest --pyargs nvme.suites.tcp."""

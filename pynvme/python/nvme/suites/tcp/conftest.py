@@ -1,0 +1,69 @@
+"""Fixtures of the suite: the device for the session, the target for a test; evidence where one fails."""
+
+import pathlib
+
+import pytest
+
+from . import evidence
+from .device import Device, Gone
+from .target import Target
+
+
+def pytest_configure(config):
+    """The marker that names what is checked."""
+    config.addinivalue_line("markers", "section(title, ...): the parts of the specification a test checks")
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    """The device under test."""
+    device = Device(request.config.getoption("--pciaddr"), request.config.getoption("--nqn"))
+    yield device
+    device.end()
+
+
+@pytest.fixture
+def target(request, device, record_property):
+    """The target, of which a well-behaved association is served before and after the test."""
+    sections = [title for marker in request.node.iter_markers("section") for title in marker.args]
+    for section in sections:
+        record_property("section", section)
+    try:
+        device.begin()
+    except Gone as gone:
+        pytest.fail(str(gone), pytrace=False)
+    target = Target(device, sections)
+    request.node.target = target
+    yield target
+    problem = device.check()
+    if problem:
+        target.fail(problem)
+    target.close()
+
+
+@pytest.fixture(params=["end", "reason"])
+def judged(request):
+    """What a test of a fatal error looks at: that the association ends, or the reason the target gives."""
+    return request.param
+
+
+def _folder(item):
+    chosen = item.config.getoption("--nvme-capture")
+    if chosen:
+        return pathlib.Path(chosen)
+    return item.config._tmp_path_factory.getbasetemp() / "captures"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A failure has the bytes and the capture with it."""
+    outcome = yield
+    report = outcome.get_result()
+    target = getattr(item, "target", None)
+    if not report.failed or target is None:
+        return
+    report.sections.append(("NVMe/TCP", evidence.describe(target.connections)))
+    path = evidence.save(_folder(item), item.nodeid, target.connections)
+    report.sections.append(
+        ("capture", f"{path} (tshark -d tcp.port==PORT,nvme-tcp for ports other than 4420)")
+    )

@@ -1,0 +1,96 @@
+"""The suite nvme.suites.tcp: it tells good targets from bad ones, and outlives both."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from nvme.suites.tcp.device import Device, Gone, discover
+
+
+def suite(tmp_path, *arguments, timeout=200):
+    """Run a selection; returns what pytest printed."""
+    command = [sys.executable, "-B", "-m", "pytest", "--pyargs", "nvme.suites.tcp", "-p", "no:cacheprovider"]
+    options = ["-o", "log_cli=false", "-rA", f"--nvme-capture={tmp_path / 'captures'}", *arguments]
+    run = subprocess.run(
+        [*command, *options],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=tmp_path,
+        env={**os.environ, "NVME_RPC_SOCKET": ""},
+    )
+    return run.stdout + run.stderr
+
+
+def test_verdicts_on_the_embedded_target(tmp_path):
+    chosen = "test_icresp or test_second_icreq or test_maxh2cdata or (test_before_icreq and (PFV or HPDA))"
+    said = suite(tmp_path, "-k", chosen)
+    assert "PASSED" in said and "test_second_icreq" in said, said
+    # SPDK v20.07 reads HPDA 32 as 31, and gives no reason in C2HTermReq.
+    assert "the target answered <ICResp" in said, said
+    assert "C2HTermReq says FES 0 (reserved), expected 1" in said, said
+    assert "not applicable: MAXH2CDATA" in said, said
+    # The bytes, and the capture.
+    assert "000000  00 00 80 00 80 00 00 00 01 00 00 00" in said, said
+    captures = sorted(path.name for path in (tmp_path / "captures").iterdir())
+    assert any("HPDA_32" in name for name in captures), captures
+
+
+def test_a_peer_that_is_no_target_fails_in_time(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            while True:
+                try:
+                    listener.accept()[0].close()
+                except OSError:
+                    return
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        said = suite(
+            tmp_path, f"--pciaddr={address}", "--nqn=nqn.a", "-k", "test_icresp or test_silent", timeout=100
+        )
+    assert "no association with" in said and "passed" not in said, said
+
+
+def test_a_target_that_dies_is_noticed_and_replaced():
+    device = Device("", "")
+    try:
+        device.begin()
+        assert device.check() is None
+        assert device.facts.block == 512 and device.facts.in_capsule >= 512
+        os.kill(device._embedded.pid, signal.SIGKILL)
+        device._witness.io.receive_until_closed(5)
+        assert device.check() == "the target process has died"
+        device.begin()
+        assert device.check() is None
+    finally:
+        device.end()
+
+
+def test_a_target_that_stops_is_noticed(own_target):
+    device = Device(own_target.address, own_target.subnqn)
+    device.begin()
+    os.kill(own_target.pid, signal.SIGSTOP)
+    try:
+        assert "is not served any more" in device.check()
+    finally:
+        os.kill(own_target.pid, signal.SIGCONT)
+    device.end()
+
+
+def test_the_subsystem_is_found_by_discovery(own_target):
+    assert discover(own_target.address) == own_target.subnqn
+
+
+def test_without_a_namespace_there_is_nothing_to_test(own_target):
+    own_target.rpc("nvmf_subsystem_remove_ns", {"nqn": own_target.subnqn, "nsid": 1})
+    device = Device(own_target.address, own_target.subnqn)
+    with pytest.raises(Gone, match="no namespace"):
+        device.begin()
+    device.end()
