@@ -145,6 +145,7 @@ pub struct shim_ctrlr_opts {
     pub data_digest: bool,
     pub admin_queue_size: u16,
     pub keep_alive_ms: u32,
+    pub io_queues: u16,
     pub priority: ::core::ffi::c_int,
     pub traddr: *const ::core::ffi::c_char,
     pub trsvcid: *const ::core::ffi::c_char,
@@ -182,6 +183,12 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn shim_ctrlr_max_io_queues(ctrlr: *mut spdk_nvme_ctrlr) -> u32;
+}
+unsafe extern "C" {
+    pub fn shim_tcp_local_port(
+        ctrlr: *mut spdk_nvme_ctrlr,
+        qpair: *mut spdk_nvme_qpair,
+    ) -> u16;
 }
 unsafe extern "C" {
     pub fn shim_ctrlr_get_reg_4(
