@@ -240,9 +240,10 @@ def test_what_cannot_be_told_is_not_in_use(machine, capsys):
     )
 
 
-def test_what_comes_into_use_meanwhile_keeps_its_disk(machine):
+def test_what_comes_into_use_meanwhile_keeps_its_disk(machine, capsys):
     machine.monkeypatch.setattr(machine.script, "load", lambda driver: machine.claimed.add("nvme0n1"))
-    assert "nvme0n1 came into use" in machine.run("bind", ONE)
+    assert "1 of the controllers could not be bound" in machine.run("bind", ONE)
+    assert "nvme0n1 came into use" in capsys.readouterr().err
     assert machine.events == []
     assert machine.run("undo") == 0 and machine.events == []
 
@@ -319,7 +320,8 @@ def test_a_wrong_address_changes_nothing(machine):
 
 def test_vfio_takes_whole_groups(two, capsys):
     two.group(7, "DMA-FQ", ONE, OTHER)
-    assert f"as root: scripts/setup bind {ONE} {OTHER}" in two.run("bind", ONE)
+    assert "could not be bound" in two.run("bind", ONE)
+    assert f"as root: scripts/setup bind {ONE} {OTHER}\n" in capsys.readouterr().err
     assert two.events == []
     # Together they are what it wants.
     assert two.run("bind", ONE, OTHER) == 0
@@ -327,13 +329,18 @@ def test_vfio_takes_whole_groups(two, capsys):
     assert two.run("undo") == 0
     # One of them stays with the kernel.
     two.claimed.add("nvme1n1")
-    assert f"{OTHER} is in the same IOMMU group 7 and bound to nvme" in two.run()
+    third = "0000:03:00.0"
+    two.function(third)
+    assert "1 of the controllers could not be bound" in two.run()
+    assert f"{OTHER} is in the same IOMMU group 7 and bound to nvme" in capsys.readouterr().err
+    assert two.driver_of(ONE) == "nvme" and two.driver_of(third) == "uio_pci_generic"
 
 
-def test_a_neighbour_that_is_no_controller(machine):
+def test_a_neighbour_that_is_no_controller(machine, capsys):
     machine.function(SOUND, "snd_hda_intel", "0x040300")
     machine.group(7, "identity", ONE, SOUND)
-    text = machine.run("bind", ONE, "--driver", "vfio-pci")
+    machine.run("bind", ONE, "--driver", "vfio-pci")
+    text = capsys.readouterr().err
     assert (
         f"echo {SOUND} > {machine.root}/sys/bus/pci/drivers/snd_hda_intel/unbind, or use --driver uio" in text
     )
