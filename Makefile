@@ -86,7 +86,7 @@ lab: module ## run CMD="…" in a guest with emulated NVMe controllers (TIMEOUT=
 
 .PHONY: test-pcie
 test-pcie: module ## run the PCIe tests in the lab, or Python's with TESTS=… (VFIO=1)
-	@scripts/test-pcie --timeout $(TIMEOUT) $(if $(VFIO),--vfio) $(TESTS)
+	@scripts/test-pcie --timeout $(TIMEOUT) $(if $(VFIO),--vfio) -- $(TESTS)
 
 .PHONY: conformance
 conformance: module ## run pynvme's own tests, writes docs/conformance.md (ON=tcp|pcie TESTS=… FAILED=1)

@@ -27,6 +27,9 @@ ZONE_APPEND = 0x7D
 DESCRIPTOR = 64
 SEQUENTIAL_WRITE_REQUIRED = 2
 
+# As many blocks as a command can be about.
+MOST_BLOCKS = 0x10000
+
 # When Identify does not say how large zones are.
 USUAL_ZONE_SIZE = 0x8000
 
@@ -48,7 +51,9 @@ class Zone:
         if self.capacity < self.zsze:
             # The driver steps over blocks it knows to be bad: so workers leave the gaps alone.
             for start in self.slba_list:
-                ns.write_uncorrectable(qpair, start + self.capacity, self.zsze - self.capacity).waitdone()
+                for lba in range(start + self.capacity, start + self.zsze, MOST_BLOCKS):
+                    count = min(MOST_BLOCKS, start + self.zsze - lba)
+                    ns.write_uncorrectable(qpair, lba, count).waitdone()
 
     def _descriptor(self, slba=None):
         """A report that begins with this zone."""

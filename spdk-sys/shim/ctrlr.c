@@ -153,7 +153,10 @@ shim_ctrlr_close(struct spdk_nvme_ctrlr *ctrlr, bool gone)
 	if (pcie && !gone) {
 		/* Once it is disabled, it has no queues any more that SPDK could ask it to delete. */
 		shim_pcie_disable(ctrlr, DISABLE_MILLISECONDS);
-	} else if (pcie) {
+	}
+	if (pcie) {
+		/* It may take longer than that, or be on its way already. Whatever it still does, it does not write to
+		 * memory that is given back. Whoever opens it again switches this on again. */
 		shim_pcie_stop_dma(ctrlr);
 	}
 	if (pcie || gone || ctrlr->is_failed) {

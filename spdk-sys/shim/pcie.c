@@ -260,7 +260,7 @@ shim_pcie_disable(struct spdk_nvme_ctrlr *ctrlr, uint32_t milliseconds)
 	}
 	cc.bits.en = 0;
 	nvme_transport_ctrlr_set_reg_4(ctrlr, offset, cc.raw);
-	/* As long as it is ready it may write to memory that is given back soon. */
+	/* As long as it is ready it may write to its queues, whose memory is given back soon. */
 	for (; milliseconds > 0; milliseconds--) {
 		status = csts(ctrlr);
 		if (status == NOBODY || (status & 1) == 0) {

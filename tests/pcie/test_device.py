@@ -1,6 +1,7 @@
 """Configuration space and resets of a device that scripts drive."""
 
 import os
+import signal
 import time
 
 import nvme as d
@@ -29,9 +30,10 @@ def nvme0(pcie):
     return d.Controller(pcie)
 
 
-def works(nvme0):
-    """Data goes both ways."""
+def works(nvme0, sqid=1):
+    """Data goes both ways, and the queues from before are given back."""
     qpair = d.Qpair(nvme0, 8)
+    assert qpair.sqid == sqid
     namespace = d.Namespace(nvme0)
     there, back = d.Buffer(4096, ptype=0xBEEF, pvalue=100), d.Buffer(4096)
     namespace.write(qpair, there, 64, 8).waitdone()
@@ -149,7 +151,7 @@ def test_the_longest_transfer(nvme0):
             pytest.raises(AssertionError, match="505 pages"),
         ):
             namespace.send_cmd(READ, qpair, buf)
-    works(nvme0)
+    works(nvme0, sqid=2)
 
 
 def test_what_cannot_be_had_says_so(pcie):
@@ -160,6 +162,24 @@ def test_what_cannot_be_had_says_so(pcie):
     ]:
         with pytest.raises(d.NvmeEnumerateError, match=rf"^fail to create the controller: .*{why}"):
             d.Pcie(address)
+
+
+@pytest.mark.skipif(BEHIND_IOMMU, reason="a group of vfio-pci is open in one process only")
+def test_a_child_may_have_copies_of_what_was_open(pcie, nvme0):
+    """DPDK's descriptors outlive the parent's in a forked child, which is no other user."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(120)
+        os._exit(0)
+    try:
+        nvme0.reset()
+        works(nvme0)
+        pcie.reset()
+        nvme0.reset()
+        works(nvme0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 RESETS = {

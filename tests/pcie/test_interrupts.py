@@ -71,6 +71,10 @@ def test_without_interrupts(nvme0):
     silent, vector_0 = d.Qpair(nvme0, 8, ien=False), d.Qpair(nvme0, 8, iv=0)
     vector_0.msix_clear()
     namespace.read(silent, buf, 0, 8).waitdone()
+    # Vector 0 is the one of a queue that has none.
+    assert not comes(vector_0, 0.2)
+    namespace.read(vector_0, buf, 0, 8).waitdone()
+    assert comes(vector_0)
     with pytest.raises(NotImplementedError, match="has no interrupt"):
         silent.msix_isset()
 

@@ -187,7 +187,7 @@ def test_without_hugepages():
     try:
         text = in_another_process()
         assert text.startswith("fail to create the controller: ") and "PCIe needs hugepages" in text, text
-        assert "as root: scripts/setup, or echo 512 > /proc/sys/vm/nr_hugepages" in text
+        assert f"as root: {SETUP}, or echo 512 > /proc/sys/vm/nr_hugepages" in text
     finally:
         PAGES.write_text(before)
     works()

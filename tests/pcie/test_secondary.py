@@ -1,5 +1,6 @@
 """Processes that share a controller: a child that was spawned attaches to what its parent has open."""
 
+import gc
 import json
 import multiprocessing
 import os
@@ -183,6 +184,50 @@ def test_child_ends_when_the_parent_takes_it_back(device, what):
     if what == "reset":
         qpair = d.Qpair(nvme0, 8)
         namespace.read(qpair, d.Buffer(512), 0, 1).waitdone()
+
+
+def forks_and_uses_until_it_fails(pipe):
+    pcie, nvme0, namespace = opened()
+    child = os.fork()
+    if child == 0:
+        # As at its end: what it has copies of is dropped.
+        del pcie, nvme0, namespace
+        gc.collect()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    qpair = d.Qpair(nvme0, 8)
+    buf = d.Buffer(512)
+    pipe.send("ready")
+    try:
+        while True:
+            namespace.read(qpair, buf, 0, 1).waitdone()
+    except Exception as error:
+        pipe.send((type(error).__name__, str(error)))
+
+
+def test_a_fork_of_a_child_does_not_leave_for_it(device):
+    """A reset waits for the child, which would lose its memory otherwise."""
+    _, nvme0, namespace = device
+    child = Child(forks_and_uses_until_it_fails)
+    assert child.says() == "ready"
+    nvme0.reset()
+    _, text = child.says()
+    assert "closed" in text or "deleted" in text, text
+    assert child.ends() == 0
+    namespace.read(d.Qpair(nvme0, 8), d.Buffer(512), 0, 1).waitdone()
+
+
+def test_a_child_comes_when_the_parent_has_taken_the_hugepages(device):
+    """Its memory is its parent's anyway."""
+    pages = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
+    taken = []
+    while int(pages.read_text()) > 20:
+        assert len(taken) < 1000
+        taken.append(d.Buffer(2 << 20))
+    child = Child(writes_and_waits)
+    child.says()
+    child.pipe.send("end")
+    assert child.ends() == 0
 
 
 def hangs(pipe):

@@ -71,3 +71,13 @@ def test_a_worker_fills_a_zone(zone):
     result = zone.ioworker(io_count=CAPACITY // 8, qdepth=2, time=0).start().close()
     assert result.error == 0 and result.io_count_nonread == CAPACITY // 8
     assert zone.state == "Full"
+
+
+def test_a_worker_steps_over_the_gap_between_zones(zoned):
+    with pytest.warns(UserWarning, match="ERROR status"):
+        zones = Zone(*zoned, 0, 2 * SIZE)
+    result = zones.ioworker(io_size=1, io_count=2 * CAPACITY, time=0).start().close()
+    assert result.error == 0 and result.io_count_nonread == 2 * CAPACITY
+    for slba in (0, SIZE):
+        with pytest.warns(UserWarning, match="ERROR status"):
+            assert Zone(*zoned, slba).state == "Full"

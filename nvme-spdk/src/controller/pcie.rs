@@ -168,7 +168,7 @@ impl Controller {
         let env = Env::get()?;
         let _guard = inner.disconnect()?;
         let log = Arc::clone(inner.admin().log());
-        let link = establish(&env, function, inner.options(), &log, &Parts::of(inner))?;
+        let link = establish(&env, function, inner.options(), &log, &Parts::of(inner), true)?;
         inner.reconnected(link, (*inner.facts()).clone());
         self.read_registers()?;
         inner.set_interrupts(Interrupts::set_up(self, function)?);
@@ -222,7 +222,7 @@ fn attach(
     let log = Arc::new(CmdLog::new(0));
     let sharing = Sharing::of(&env, function)?;
     let parts = Parts { tables: Arc::new(sharing.tables(function)), ..Parts::default() };
-    let link = establish(&env, function, &options, &log, &parts)?;
+    let link = establish(&env, function, &options, &log, &parts, false)?;
     let facts = Facts {
         socket: None,
         subnqn: String::new(),
@@ -248,14 +248,16 @@ fn attach(
     Ok(controller)
 }
 
+/// Takes the function; `again` if this process had it open until now.
 fn establish(
     env: &Env,
     function: PciAddress,
     options: &ConnectOptions,
     admin_log: &Arc<CmdLog>,
     parts: &Parts,
+    again: bool,
 ) -> Result<Link<AdminHandle>> {
-    pci::check(env, function)?;
+    pci::check(env, function, again)?;
     if !observer::available() {
         return Err(no_internals());
     }

@@ -82,14 +82,14 @@ impl Inner {
     pub(super) fn close_to_others(&self) -> Result<Option<Closed<'_>>> {
         let Sharing::Owner { board, locks_lost } = self.sharing() else { return Ok(None) };
         let closed = board.close()?;
-        self.forget(&closed.dead, locks_lost);
+        self.forget(board, locks_lost);
         Ok(Some(closed))
     }
 
     /// Takes back the queues of processes that have died.
     pub(crate) fn forget_the_dead(&self) {
         if let Sharing::Owner { board, locks_lost } = self.sharing() {
-            self.forget(&board.dead(), locks_lost);
+            self.forget(board, locks_lost);
         }
     }
 
@@ -102,14 +102,15 @@ impl Inner {
         }
     }
 
-    fn forget(&self, dead: &[u32], locks_lost: &AtomicBool) {
-        if dead.is_empty() {
+    fn forget(&self, board: &Owner, locks_lost: &AtomicBool) {
+        if !board.has_dead() {
             return;
         }
-        locks_lost.store(true, Ordering::Relaxed);
+        // They stay on the board until something can be done about what they left.
         let Ok(link) = self.admin().lock() else { return };
         let _scope = Scope::new(Some(self.admin().log()), None);
-        for pid in dead {
+        for pid in board.take_dead() {
+            locks_lost.store(true, Ordering::Relaxed);
             tracing::warn!("process {pid}, which shared {}, has ended without closing it", self.address());
             // SAFETY: the controller is open while its lane is locked.
             let forget = || unsafe { spdk_sys::shim_forget(link.handle.as_ptr(), pid.cast_signed()) };

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! DPDK does not get the process: it starts on a thread of its own, so that the caller's CPU affinity and
-//! signal mask are never touched, and leaves no file, whichever way the process ends.
+//! signal mask are never touched, and leaves no file when the process ends. One that shares PCIe controllers and is
+//! killed leaves some, which the next one removes.
 
 mod eal;
 mod memory;
@@ -212,7 +213,10 @@ struct Failure {
 
 fn try_start(options: &EnvOptions) -> std::result::Result<Env, Failure> {
     let root = is_root();
+    // A member takes its memory from its owner, which may have all there is.
+    let is_member = || root && observer::available() && process::owner_of_this().is_some();
     let (hugepages, megabytes) = match options.memory {
+        Memory::Auto | Memory::Hugepages if is_member() => (true, 0),
         Memory::Hugepages => {
             memory::can_use_hugepages().map_err(|why| Failure {
                 why,

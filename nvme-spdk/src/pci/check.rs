@@ -1,22 +1,28 @@
 //! What stands between this process and an NVMe function, each with the command that clears it away.
 
+use super::driver::setup_command;
 use super::{Bus, Function, NVME_CLASS};
 use crate::env::{Env, Hugepages, is_root};
 use crate::error::{Error, Result};
 use crate::transport::PciAddress;
 
 /// Whether this process can take the function. Nothing is changed: a function that the kernel has, with whatever is
-/// stored behind it, is left to `scripts/setup`, which is told so explicitly.
-pub(crate) fn check(env: &Env, address: PciAddress) -> Result<()> {
+/// stored behind it, is left to `scripts/setup`, which is told so explicitly. `again` if this process had it open until
+/// now.
+pub(crate) fn check(env: &Env, address: PciAddress, again: bool) -> Result<()> {
     let function = Function { bus: Bus::system(), address };
     function.refuse_other_classes()?;
     if !env.pci() {
-        let (why, remedy) = no_pci(&Hugepages::read(), is_root());
+        let (why, remedy) = no_pci(&Hugepages::read(), is_root(), address);
         return Err(function.cannot_be_opened(why, remedy));
     }
     function.userspace_driver()?;
     // Where environments are shared, so is what the owner has open.
-    if env.owner().is_none() { function.refuse_in_process() } else { Ok(()) }
+    match env.owner() {
+        Some(_) => Ok(()),
+        None if again => function.refuse_in_other_process(),
+        None => function.refuse_in_process(),
+    }
 }
 
 impl Function {
@@ -38,7 +44,7 @@ impl Function {
 }
 
 /// Why this process's environment has no PCI, and what gives it to the next.
-fn no_pci(pages: &Hugepages, root: bool) -> (String, String) {
+fn no_pci(pages: &Hugepages, root: bool, address: PciAddress) -> (String, String) {
     if !root {
         let how = "start this program as root, with sudo";
         return ("PCIe needs root, and this process is not".to_owned(), how.to_owned());
@@ -47,11 +53,8 @@ fn no_pci(pages: &Hugepages, root: bool) -> (String, String) {
         "PCIe needs hugepages, and this process started without ({} of {} are free now)",
         pages.free, pages.total
     );
-    (
-        why,
-        "as root: scripts/setup, or echo 512 > /proc/sys/vm/nr_hugepages; then start this program again"
-            .to_owned(),
-    )
+    let setup = setup_command(address);
+    (why, format!("{setup}, or echo 512 > /proc/sys/vm/nr_hugepages; then start this program again"))
 }
 
 #[cfg(test)]
@@ -75,11 +78,14 @@ mod tests {
     #[test]
     fn privileges_and_memory() {
         let none = Hugepages { total: 0, free: 0 };
-        assert!(no_pci(&none, false).1.contains("sudo"));
-        let (why, remedy) = no_pci(&none, true);
+        let address: PciAddress = "0000:01:00.0".parse().unwrap();
+        assert!(no_pci(&none, false, address).1.contains("sudo"));
+        let (why, remedy) = no_pci(&none, true, address);
         assert!(
             why.contains("0 of 0") && remedy.contains("echo 512 > /proc/sys/vm/nr_hugepages"),
             "{remedy}"
         );
+        // Without its address all the others would be taken along.
+        assert!(remedy.starts_with("as root: scripts/setup bind 0000:01:00.0, or"), "{remedy}");
     }
 }

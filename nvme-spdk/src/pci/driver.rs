@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Bus, Function, sysfs};
+use super::{Bus, Function, NVME_CLASS, sysfs};
 use crate::error::{Error, Result};
 use crate::transport::PciAddress;
 use crate::wait;
@@ -54,6 +54,9 @@ impl Function {
                 format!("bind it to {VFIO}, {setup} --driver {VFIO}; or boot the kernel with iommu=pt"),
             ));
         }
+        if driver == VFIO {
+            self.check_vfio(what)?;
+        }
         Ok(driver)
     }
 
@@ -61,11 +64,17 @@ impl Function {
     /// had before. Bound to that driver already, it is left alone.
     ///
     /// # Errors
-    /// [`Error::InUse`] if something on this host uses what is stored there; [`Error::InvalidArgument`] for what
+    /// [`Error::InUse`] if something on this host uses what is stored there, or another process, which is no child
+    /// of this one, has the function open; [`Error::InvalidArgument`] for what
     /// is no name; [`Error::Pci`] if the driver is not loaded or does not take the function, which then gets
     /// its old driver back; [`Error::Timeout`] if whoever has the function does not let go of it.
     pub fn bind(&self, driver: &str) -> Result<Option<String>> {
-        self.refuse_in_use()?;
+        let before = self.driver();
+        if before.as_deref() == Some(driver) {
+            return Ok(before);
+        }
+        self.refuse_in_other_process()?;
+        let _claims = self.claim()?;
         self.bind_even_if_used(driver)
     }
 
@@ -97,10 +106,12 @@ impl Function {
     /// Takes it from its driver; returns which that was. Without a driver it stays without.
     ///
     /// # Errors
-    /// [`Error::InUse`] if something on this host uses what is stored there; [`Error::Pci`],
-    /// [`Error::Timeout`] if whoever has the function does not let go of it.
+    /// [`Error::InUse`] if something on this host uses what is stored there, or another process, which is no child
+    /// of this one, has the function open; [`Error::Pci`], [`Error::Timeout`] if whoever has the function does not
+    /// let go of it.
     pub fn unbind(&self) -> Result<Option<String>> {
-        self.refuse_in_use()?;
+        self.refuse_in_other_process()?;
+        let _claims = self.claim()?;
         let before = self.driver();
         self.unbind_from(before.as_deref())?;
         Ok(before)
@@ -154,21 +165,28 @@ impl Function {
             ));
         };
         for &other in group.functions.iter().filter(|&&other| other != self.address) {
-            let driver = Function { bus: self.bus.clone(), address: other }.driver();
-            if let Some(driver) =
-                driver.filter(|name| !matches!(name.as_str(), VFIO | "pcieport" | "pci-stub"))
-            {
-                return Err(self.error(
-                    what,
-                    format!("{other} is in the same IOMMU group {} and bound to {driver}", group.number),
-                    format!("bind it to vfio-pci as well, {}; or use uio_pci_generic", setup_command(other)),
-                ));
-            }
+            let other = Function { bus: self.bus.clone(), address: other };
+            let Some(driver) =
+                other.driver().filter(|name| !matches!(name.as_str(), VFIO | "pcieport" | "pci-stub"))
+            else {
+                continue;
+            };
+            // Controllers refuse each other, so both go at once.
+            let remedy = match other.class() {
+                Ok(NVME_CLASS) => format!("bind both to vfio-pci, {} {other}", setup_command(self.address)),
+                _ => format!("unbind it, as root: echo {other} > /sys/bus/pci/drivers/{driver}/unbind"),
+            };
+            let instead = if group.translates { "" } else { "; or use uio_pci_generic" };
+            return Err(self.error(
+                what,
+                format!("{other} is in the same IOMMU group {} and bound to {driver}", group.number),
+                format!("{remedy}{instead}"),
+            ));
         }
         Ok(())
     }
 
-    fn unbind_from(&self, driver: Option<&str>) -> Result<()> {
+    pub(super) fn unbind_from(&self, driver: Option<&str>) -> Result<()> {
         let Some(driver) = driver else { return Ok(()) };
         let what = format!("unbinding it from {driver}");
         let file = self.bus.driver_file(driver, "unbind");
@@ -292,10 +310,15 @@ mod tests {
             error.contains("0000:01:00.1") && error.contains("group 7") && error.contains("nvme"),
             "{error}"
         );
+        assert!(error.ends_with("as root: scripts/setup bind 0000:01:00.0 0000:01:00.1"), "{error}");
         neighbour.bind("vfio-pci").unwrap_err();
         neighbour.unbind().unwrap();
         tree.ssd().bind("vfio-pci").unwrap();
         assert_eq!(tree.ssd().userspace_driver().unwrap(), "vfio-pci");
+        // The kernel's driver comes back, and VFIO opens no group that it has a part of.
+        neighbour.bind("nvme").unwrap();
+        let error = tree.ssd().userspace_driver().unwrap_err().to_string();
+        assert!(error.contains("0000:01:00.1 is in the same IOMMU group 7 and bound to nvme"), "{error}");
     }
 
     #[test]
@@ -337,6 +360,32 @@ mod tests {
         assert!(error.to_string().contains("binding it to uio_pci_generic"), "{error}");
         assert_eq!(tree.ssd().driver().as_deref(), Some("nvme"));
         assert_eq!(tree.text_of(&tree.ssd().path("driver_override")), "");
+    }
+
+    #[test]
+    fn what_another_process_drives_is_not_taken_from_it() {
+        let tree = Tree::with_kernel();
+        let ssd = tree.ssd();
+        ssd.bind("uio_pci_generic").unwrap();
+        std::fs::create_dir_all(ssd.path("uio/uio0")).unwrap();
+        tree.process(41, "perf", &["/dev/uio0"]);
+        tree.forget_events();
+        for result in [
+            ssd.bind("nvme").map(drop),
+            ssd.unbind().map(drop),
+            ssd.flr(),
+            ssd.hot_reset(),
+            ssd.reenumerate(),
+        ] {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::InUse { .. }) && error.to_string().contains("kill 41"), "{error}");
+        }
+        assert_eq!(tree.events(), Vec::<String>::new());
+        // Its own child may have a copy of what this process had open.
+        let me = std::process::id();
+        tree.file("proc/41/status", &format!("Name:\tx\nPPid:\t{me}\n"));
+        ssd.flr().unwrap();
+        ssd.bind("nvme").unwrap();
     }
 
     #[test]

@@ -208,6 +208,7 @@ impl Tree {
     fn block(&self, folder: &Path, number: &str) {
         fs::create_dir_all(folder.join("holders")).unwrap();
         fs::write(folder.join("dev"), format!("{number}\n")).unwrap();
+        self.file(&format!("dev/{}", folder.file_name().unwrap().to_str().unwrap()), "");
     }
 
     /// A device on top of a disk, or of a partition as `nvme0n1/nvme0n1p1`.
@@ -236,6 +237,19 @@ impl Tree {
         self.append("proc/swaps", &format!("{source} partition 1048572 0 -2\n"));
     }
 
+    /// A loop device over a file.
+    pub(super) fn loop_device(&self, name: &str, number: &str, file: &str) {
+        self.block(&self.path("sys/block").join(name), number);
+        self.file(&format!("sys/block/{name}/loop/backing_file"), &format!("{file}\n"));
+    }
+
+    /// A namespace of the kernel's target.
+    pub(super) fn export(&self, subsystem: &str, nsid: &str, path: &str, enabled: bool) {
+        let folder = format!("sys/kernel/config/nvmet/subsystems/{subsystem}/namespaces/{nsid}");
+        self.file(&format!("{folder}/device_path"), &format!("{path}\n"));
+        self.file(&format!("{folder}/enable"), if enabled { "1\n" } else { "0\n" });
+    }
+
     /// A process with files open.
     pub(super) fn process(&self, pid: u32, name: &str, files: &[&str]) {
         self.file(&format!("proc/{pid}/comm"), &format!("{name}\n"));
@@ -243,6 +257,10 @@ impl Tree {
         for (number, file) in files.iter().enumerate() {
             symlink(file, self.path(&format!("proc/{pid}/fd/{number}"))).unwrap();
         }
+    }
+
+    pub(super) fn end_process(&self, pid: u32) {
+        fs::remove_dir_all(self.path(&format!("proc/{pid}"))).unwrap();
     }
 
     fn append(&self, path: &str, text: &str) {

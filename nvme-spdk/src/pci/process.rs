@@ -1,5 +1,6 @@
 //! Which processes have a function, through a userspace driver.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -38,7 +39,18 @@ impl Function {
     /// # Errors
     /// [`Error::InUse`] with all of them.
     pub fn refuse_in_process(&self) -> Result<()> {
-        let strangers = self.bus.strangers(self.processes());
+        self.refuse_processes(&self.bus.strangers(self.processes()))
+    }
+
+    /// As [`refuse_in_process`](Self::refuse_in_process), for a function that this process may have had open until now:
+    /// its children have copies of the descriptors then, and do nothing with them.
+    pub(crate) fn refuse_in_other_process(&self) -> Result<()> {
+        let mut strangers = self.bus.strangers(self.processes());
+        strangers.retain(|process| !self.bus.ancestors(process.pid).contains(&std::process::id()));
+        self.refuse_processes(&strangers)
+    }
+
+    fn refuse_processes(&self, strangers: &[Process]) -> Result<()> {
         if strangers.is_empty() {
             return Ok(());
         }
@@ -68,7 +80,12 @@ impl Function {
 
 impl Bus {
     /// The processes that have one of these device files open, in order.
-    pub(super) fn processes_with(&self, nodes: &[PathBuf]) -> Vec<Process> {
+    fn processes_with(&self, nodes: &[PathBuf]) -> Vec<Process> {
+        self.open_nodes(nodes).into_iter().map(|(process, _)| process).collect()
+    }
+
+    /// The processes that have one of these device files open, in order, each with those it has.
+    pub(super) fn open_nodes(&self, nodes: &[PathBuf]) -> Vec<(Process, BTreeSet<PathBuf>)> {
         let proc = self.root.join("proc");
         let mut found = Vec::new();
         if nodes.is_empty() {
@@ -79,13 +96,14 @@ impl Bus {
             let folder = proc.join(&name);
             // A process may end while it is looked at: then it has nothing open.
             let open = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
-            let mut targets = open.filter_map(|file| fs::read_link(file.path()).ok());
-            if targets.any(|target| nodes.contains(&target)) {
+            let targets = open.filter_map(|file| fs::read_link(file.path()).ok());
+            let open: BTreeSet<PathBuf> = targets.filter(|target| nodes.contains(target)).collect();
+            if !open.is_empty() {
                 let name = sysfs::text(&folder.join("comm")).unwrap_or_default();
-                found.push(Process { pid, name });
+                found.push((Process { pid, name }, open));
             }
         }
-        found.sort_by_key(|process| process.pid);
+        found.sort_by_key(|(process, _)| process.pid);
         found
     }
 
@@ -99,7 +117,7 @@ impl Bus {
     }
 
     /// The parent of a process, its parent, and so on.
-    fn ancestors(&self, pid: u32) -> Vec<u32> {
+    pub(crate) fn ancestors(&self, pid: u32) -> Vec<u32> {
         let mut found = Vec::new();
         let mut next = self.parent(pid);
         while let Some(pid) = next.filter(|pid| !found.contains(pid)) {
@@ -160,10 +178,23 @@ mod tests {
         let (child, uncle) = (me + 3, me + 4);
         assert!(error.contains(&format!("process {child} (child) has it open, process {uncle}")), "{error}");
         assert!(error.ends_with(&format!("kill {child} {uncle}")), "{error}");
+        // What a child has may have been this process's.
+        let error = ssd.refuse_in_other_process().unwrap_err().to_string();
+        assert!(error.ends_with(&format!("kill {uncle}")) && !error.contains("(child)"), "{error}");
         tree.process(grandparent, "pytest", &["/dev/uio0"]);
         ssd.refuse_in_process().unwrap();
         tree.process(41, "perf", &["/dev/uio0"]);
         let error = ssd.refuse_in_process().unwrap_err().to_string();
         assert!(error.contains("process 41 (perf)") && error.ends_with("kill 41"), "{error}");
+        assert!(ssd.refuse_in_other_process().is_err());
+    }
+
+    #[test]
+    fn ancestors_reach_to_the_first_process() {
+        let tree = Tree::new();
+        for (pid, of) in [(70, 60), (60, 1), (1, 0)] {
+            tree.file(&format!("proc/{pid}/status"), &format!("Name:\tx\nPPid:\t{of}\n"));
+        }
+        assert_eq!(tree.bus().ancestors(70), [60, 1]);
     }
 }

@@ -61,10 +61,11 @@ impl Function {
     /// are lost.
     ///
     /// # Errors
-    /// [`Error::InUse`] if something on this host uses what is stored there; [`Error::Unsupported`] if the function
-    /// cannot do it; [`Error::Pci`] if the kernel refuses; [`Error::Timeout`].
+    /// [`Error::InUse`] if something on this host uses what is stored there, or another process, which is no child
+    /// of this one, has the function open; [`Error::Unsupported`] if it cannot do it; [`Error::Pci`] if the kernel refuses; [`Error::Timeout`].
     pub fn flr(&self) -> Result<()> {
-        self.refuse_in_use()?;
+        self.refuse_in_other_process()?;
+        let _claims = self.claim()?;
         if !self.has_flr()? {
             return Err(Error::Unsupported(format!(
                 "PCI function {self} has no Function Level Reset (Device Capabilities, bit 28): use a hot reset"

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Function;
+use super::usage::Claims;
 use crate::error::{Error, Result};
 use crate::{interrupt, wait};
 
@@ -42,10 +43,11 @@ impl Function {
     /// It takes about 600 ms; no step takes more than 20 seconds.
     ///
     /// # Errors
-    /// [`Error::InUse`] if something on this host uses what is stored there; [`Error::Unsupported`] without
-    /// an upstream port; [`Error::Pci`] if a driver has another function behind the same port, or when the kernel
-    /// refuses; [`Error::Timeout`], [`Error::Interrupted`]. Of what went wrong halfway the text names the
-    /// step, and how to get the function back.
+    /// [`Error::InUse`] if something on this host uses what is stored there, or another process, which is no child
+    /// of this one, has the function open; [`Error::Unsupported`] without an upstream port; [`Error::Pci`] if a
+    /// driver has another function behind the same port, or when the kernel refuses; [`Error::Timeout`],
+    /// [`Error::Interrupted`]. Of what went wrong halfway the text names the step, and how to get the function
+    /// back.
     pub fn hot_reset(&self) -> Result<()> {
         let port = self.upstream_port()?;
         port.refuse_neighbours(self.address)?;
@@ -87,7 +89,7 @@ impl Slot {
     /// gone already, unplugged, is left at that.
     ///
     /// # Errors
-    /// [`Error::InUse`] if something on this host uses what is stored there; [`Error::Pci`] when the kernel refuses;
+    /// [`Error::InUse`] as for [`unbind`](Function::unbind); [`Error::Pci`] when the kernel refuses;
     /// [`Error::Timeout`] if whoever has the function does not let go of it.
     pub fn remove(&self) -> Result<()> {
         let function = &self.function;
@@ -102,17 +104,43 @@ impl Slot {
     }
 
     /// Scans the bus until the function is back, at most 20 seconds, and binds it to the driver it had, whichever
-    /// the kernel has given it meanwhile.
+    /// the kernel has given it meanwhile. The kernel's own driver makes disks, which others look at first: that they
+    /// are done is waited for, at most as long again.
     ///
     /// # Errors
-    /// [`Error::Pci`] when the kernel refuses; [`Error::Timeout`] if the function does not come back;
-    /// [`Error::Interrupted`].
+    /// [`Error::InUse`] if something uses one of these disks then; [`Error::Pci`] when the kernel refuses;
+    /// [`Error::Timeout`] if the function does not come back; [`Error::Interrupted`].
     pub fn restore(&self) -> Result<()> {
         self.find()?;
+        let now = self.function.driver();
+        if now == self.driver {
+            return Ok(());
+        }
+        let _claims = self.claim()?;
         match &self.driver {
-            Some(driver) => self.function.bind(driver).map(drop),
+            Some(driver) => self.function.bind_even_if_used(driver).map(drop),
             // Nobody has it unless it was so before.
-            None => self.function.unbind().map(drop),
+            None => self.function.unbind_from(now.as_deref()),
+        }
+    }
+
+    /// Waits until nobody uses what is found again.
+    fn claim(&self) -> Result<Claims> {
+        let function = &self.function;
+        let mut last = None;
+        let what = || format!("PCI function {function}: waiting for who looks at its disks");
+        let claimed = wait::until(what, function.bus.patience, || match function.claim_again() {
+            Err(error @ Error::InUse { .. }) => {
+                last = Some(error);
+                thread::sleep(LOOK);
+                Ok(None)
+            }
+            other => other.map(Some),
+        });
+        match (claimed, last) {
+            // Who it is says more than how long it took.
+            (Err(Error::Timeout { .. }), Some(in_use)) => Err(in_use),
+            (other, _) => other,
         }
     }
 
@@ -141,6 +169,7 @@ impl Slot {
         if interrupt::pending() {
             return Err(Error::Interrupted { what: format!("PCI function {}: {name}", self.function) });
         }
+        self.function.refuse_in_other_process()?;
         self.function.refuse_in_use()?;
         let stopped = |error| self.stopped(name, error);
         self.remove().map_err(stopped)?;
@@ -204,6 +233,33 @@ mod tests {
         assert!(ssd.exists() && !tree.events().contains(&"bus reset begins".to_owned()));
         ssd.reenumerate().unwrap();
         assert_eq!(ssd.driver().as_deref(), Some("uio_pci_generic"));
+    }
+
+    #[test]
+    fn who_looks_at_a_new_disk_is_waited_for() {
+        let tree = Tree::with_kernel();
+        let ssd = tree.ssd();
+        tree.disk("nvme0n1", "259:0");
+        ssd.bind("uio_pci_generic").unwrap();
+        let looks = || tree.process(41, "systemd-udevd", &["/dev/nvme0n1"]);
+        thread::scope(|scope| {
+            ssd.hot_reset_with(|| {
+                looks();
+                scope.spawn(|| {
+                    thread::sleep(Duration::from_millis(100));
+                    tree.end_process(41);
+                });
+            })
+            .unwrap();
+        });
+        assert_eq!(ssd.driver().as_deref(), Some("uio_pci_generic"));
+        // Who stays is named.
+        let error = ssd.hot_reset_with(looks).unwrap_err().to_string();
+        assert!(error.contains("process 41 (systemd-udevd) has nvme0n1 open"), "{error}");
+        // What it had anyway it keeps.
+        assert_eq!(ssd.driver().as_deref(), Some("nvme"));
+        tree.end_process(41);
+        ssd.hot_reset_with(looks).unwrap();
     }
 
     #[test]

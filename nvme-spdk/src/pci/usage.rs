@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Function, Process, sysfs};
@@ -26,7 +26,7 @@ pub enum Usage {
         /// The block device.
         device: String,
     },
-    /// Another block device is built on it: LVM, encryption, RAID.
+    /// Another block device is built on it: LVM, encryption, RAID, a loop device.
     Holder {
         /// The block device.
         device: String,
@@ -40,6 +40,22 @@ pub enum Usage {
     Claimed {
         /// The block device.
         device: String,
+    },
+    /// The kernel's own NVMe target exports it.
+    Exported {
+        /// The block device.
+        device: String,
+        /// The subsystem's NQN.
+        subsystem: String,
+        /// The namespace's identifier there.
+        nsid: String,
+    },
+    /// It has no node in `/dev`, so that it cannot be told whether somebody outside this container has it.
+    Hidden {
+        /// The block device.
+        device: String,
+        /// Major and minor number, as `259:0`.
+        number: String,
     },
     /// A process has it open: a copy, a benchmark, a virtual machine.
     Open {
@@ -58,9 +74,16 @@ impl Usage {
             Usage::Swap { device } => format!("swapoff /dev/{device}"),
             Usage::Holder { holder, .. } if holder.starts_with("md") => format!("mdadm --stop /dev/{holder}"),
             Usage::Holder { volume: Some(volume), .. } => format!("dmsetup remove {}", quoted(volume)),
+            Usage::Holder { holder, .. } if holder.starts_with("loop") => {
+                format!("losetup -d /dev/{holder}")
+            }
             // What to stop is at least shown.
             Usage::Holder { holder, .. } => format!("lsblk /dev/{holder}"),
             Usage::Claimed { device } => format!("lsblk -f /dev/{device}"),
+            Usage::Exported { subsystem, nsid, .. } => {
+                format!("echo 0 > {}", quoted(&format!("/{TARGET}/{subsystem}/namespaces/{nsid}/enable")))
+            }
+            Usage::Hidden { device, number } => format!("mknod /dev/{device} b {}", number.replace(':', " ")),
             Usage::Open { process, .. } => format!("kill {}", process.pid),
         }
     }
@@ -78,9 +101,23 @@ impl fmt::Display for Usage {
             Usage::Claimed { device } => {
                 write!(f, "{device} is claimed by a file system or a volume manager")
             }
+            Usage::Exported { device, subsystem, nsid } => {
+                write!(f, "{device} is exported by the kernel's target as namespace {nsid} of {subsystem}")
+            }
+            Usage::Hidden { device, .. } => {
+                write!(f, "{device} may be in use outside this container, as it has no node in /dev")
+            }
             Usage::Open { device, process } => write!(f, "{process} has {device} open"),
         }
     }
+}
+
+/// Where the subsystems of the kernel's target are.
+const TARGET: &str = "sys/kernel/config/nvmet/subsystems";
+
+/// Disks that nobody uses. As long as it is held nobody mounts one, or builds something on it.
+pub(super) struct Claims {
+    _files: Vec<File>,
 }
 
 /// A block device: its name and its folder in sysfs.
@@ -94,6 +131,21 @@ struct Host {
     root: PathBuf,
     mounts: Vec<Mount>,
     swaps: Vec<String>,
+    loops: Vec<Loop>,
+    exports: Vec<Export>,
+}
+
+/// A loop device over a block device, which it does not claim.
+struct Loop {
+    device: String,
+    name: String,
+}
+
+/// A namespace of the kernel's target, which does not claim its block device either.
+struct Export {
+    device: String,
+    subsystem: String,
+    nsid: String,
 }
 
 struct Mount {
@@ -110,45 +162,63 @@ impl Function {
     /// # Errors
     /// [`Error::Pci`] if it cannot be told.
     pub fn in_use(&self) -> Result<Vec<Usage>> {
+        self.look().map(|(found, _)| found)
+    }
+
+    /// What uses it; if no other block device or file system does, with its disks claimed.
+    fn look(&self) -> Result<(Vec<Usage>, Claims)> {
         let unknown = |e: io::Error| self.failed("finding out whether it is in use", e);
         let disks = self.disks().map_err(unknown)?;
-        if disks.is_empty() {
-            return Ok(Vec::new());
-        }
-        let host = Host::look(&self.bus.root).map_err(unknown)?;
-        let mut found = BTreeSet::new();
+        let mut found = Vec::new();
         let mut seen = BTreeSet::new();
-        for disk in &disks {
-            host.uses(disk, &mut seen, &mut found).map_err(unknown)?;
+        if !disks.is_empty() {
+            let host = Host::look(&self.bus.root).map_err(unknown)?;
+            for disk in &disks {
+                host.uses(disk, &mut seen, &mut found).map_err(unknown)?;
+            }
         }
+        // Before they are open here.
+        let opened = self.opened(&disks, seen);
+        let mut claims = Vec::new();
         if found.is_empty() {
-            found.extend(
-                disks
-                    .iter()
-                    .filter(|disk| host.is_claimed(&disk.name))
-                    .map(|disk| Usage::Claimed { device: disk.name.clone() }),
-            );
+            for disk in &disks {
+                match disk.claim(&self.bus.root) {
+                    Ok(file) => claims.push(file),
+                    Err(e) if e.raw_os_error() == Some(libc::EBUSY) => {
+                        found.push(Usage::Claimed { device: disk.name.clone() });
+                    }
+                    Err(e) if e.kind() == ErrorKind::NotFound => {
+                        found.push(Usage::Hidden { device: disk.name.clone(), number: disk.number() });
+                    }
+                    Err(e) if e.kind() == ErrorKind::PermissionDenied => return Err(unknown(e)),
+                    // A disk that does not work is of use to nobody.
+                    Err(_) => {}
+                }
+            }
         }
-        let mut found: Vec<Usage> = found.into_iter().collect();
-        let names = disks.iter().map(|disk| disk.name.clone()).chain(seen).collect();
-        found.extend(self.opened(names));
-        Ok(found)
+        found.extend(opened);
+        Ok((found, Claims { _files: claims }))
     }
 
     /// The processes that have the controller open, or one of these block devices.
-    fn opened(&self, mut names: BTreeSet<String>) -> Vec<Usage> {
+    fn opened(&self, disks: &[Block], mut names: BTreeSet<String>) -> Vec<Usage> {
+        // `ng0n1` is a namespace without the block device around it. Of a disk that several paths lead to, it is not
+        // below the controller either.
+        names.extend(disks.iter().filter_map(|disk| Some(format!("ng{}", disk.name.strip_prefix("nvme")?))));
         for controller in names_if_there(&self.path("nvme")).unwrap_or_default() {
-            // `ng0n1` is a namespace without the block device around it.
             let beside = names_if_there(&self.path("nvme").join(&controller)).unwrap_or_default();
             names.extend(beside.into_iter().filter(|name| name.starts_with("ng")));
             names.insert(controller);
         }
-        let open = |device: String| {
-            let node = Path::new("/dev").join(&device);
-            let processes = self.bus.processes_with(&[node]);
-            processes.into_iter().map(move |process| Usage::Open { device: device.clone(), process })
-        };
-        names.into_iter().flat_map(open).collect()
+        let nodes: Vec<PathBuf> = names.iter().map(|name| Path::new("/dev").join(name)).collect();
+        let mut found = Vec::new();
+        for (process, open) in self.bus.open_nodes(&nodes) {
+            found.extend(open.iter().filter_map(|node| {
+                let device = node.file_name()?.to_string_lossy().into_owned();
+                Some(Usage::Open { device, process: process.clone() })
+            }));
+        }
+        found
     }
 
     /// Refuses what would take the function from its users.
@@ -156,12 +226,32 @@ impl Function {
     /// # Errors
     /// [`Error::InUse`] with all of them; those of [`in_use`](Self::in_use).
     pub fn refuse_in_use(&self) -> Result<()> {
-        let by = self.in_use()?;
+        self.claim().map(drop)
+    }
+
+    /// As [`refuse_in_use`](Self::refuse_in_use), and keeps others from its disks.
+    pub(super) fn claim(&self) -> Result<Claims> {
+        let (by, claims) = self.look()?;
+        self.refuse(&by)?;
+        Ok(claims)
+    }
+
+    /// As [`claim`](Self::claim), for a function of which it was certain a moment ago that nobody uses it: so what
+    /// cannot be told is no objection.
+    pub(super) fn claim_again(&self) -> Result<Claims> {
+        let (mut by, claims) = self.look()?;
+        by.retain(|usage| !matches!(usage, Usage::Hidden { .. }));
+        self.refuse(&by)?;
+        Ok(claims)
+    }
+
+    fn refuse(&self, by: &[Usage]) -> Result<()> {
         if by.is_empty() {
             return Ok(());
         }
+        let mut said = BTreeSet::new();
         let mut remedies: Vec<String> = by.iter().map(Usage::remedy).collect();
-        remedies.dedup();
+        remedies.retain(|remedy| said.insert(remedy.clone()));
         let by: Vec<String> = by.iter().map(Usage::to_string).collect();
         Err(Error::InUse {
             function: self.to_string(),
@@ -209,6 +299,19 @@ fn names_if_there(folder: &Path) -> io::Result<Vec<String>> {
 }
 
 impl Block {
+    /// Its major and minor number.
+    fn number(&self) -> String {
+        sysfs::text(&self.folder.join("dev")).unwrap_or_default()
+    }
+
+    /// Opens it for this process alone, which the kernel refuses when somebody has the disk, or a partition of it, for
+    /// himself. A mount of another namespace is not in this process's list, but the kernel knows.
+    fn claim(&self, root: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_EXCL | libc::O_NONBLOCK);
+        options.open(root.join("dev").join(&self.name))
+    }
+
     /// Its partitions.
     fn partitions(&self) -> io::Result<Vec<Block>> {
         let names = sysfs::names(&self.folder)?;
@@ -240,51 +343,73 @@ impl Host {
                 .skip(1)
                 .filter_map(|line| device_name(root, line.split(' ').next()?))
                 .collect(),
+            loops: loops(root)?,
+            exports: exports(root)?,
         })
     }
 
-    /// Collects the uses of a block device, of its partitions, and of what is built on them.
-    fn uses(
-        &self,
-        block: &Block,
-        seen: &mut BTreeSet<String>,
-        found: &mut BTreeSet<Usage>,
-    ) -> io::Result<()> {
+    /// Collects the uses of a block device, of its partitions, and of what is built on them, in the order in which
+    /// they can be ended: the outermost first.
+    fn uses(&self, block: &Block, seen: &mut BTreeSet<String>, found: &mut Vec<Usage>) -> io::Result<()> {
         if !seen.insert(block.name.clone()) {
             return Ok(());
         }
         let device = &block.name;
-        let number = sysfs::text(&block.folder.join("dev")).unwrap_or_default();
+        for partition in block.partitions()? {
+            self.uses(&partition, seen, found)?;
+        }
+        for holder in block.holders()?.into_iter().chain(self.loops_over(device)) {
+            self.uses(&holder, seen, found)?;
+            let volume = sysfs::text(&holder.folder.join("dm/name")).ok();
+            found.push(Usage::Holder { device: device.clone(), holder: holder.name, volume });
+        }
+        for export in self.exports.iter().filter(|export| export.device == *device) {
+            let (subsystem, nsid) = (export.subsystem.clone(), export.nsid.clone());
+            found.push(Usage::Exported { device: device.clone(), subsystem, nsid });
+        }
+        let number = block.number();
         for mount in &self.mounts {
             if mount.number == number || mount.source.as_ref() == Some(device) {
-                found.insert(Usage::Mounted { device: device.clone(), at: mount.at.clone() });
+                found.push(Usage::Mounted { device: device.clone(), at: mount.at.clone() });
             }
         }
         if self.swaps.contains(device) {
-            found.insert(Usage::Swap { device: device.clone() });
-        }
-        for holder in block.holders()? {
-            let volume = sysfs::text(&holder.folder.join("dm/name")).ok();
-            found.insert(Usage::Holder { device: device.clone(), holder: holder.name.clone(), volume });
-            self.uses(&holder, seen, found)?;
-        }
-        for partition in block.partitions()? {
-            self.uses(&partition, seen, found)?;
+            found.push(Usage::Swap { device: device.clone() });
         }
         Ok(())
     }
 
-    /// Whether somebody has the disk, or a partition of it, for himself. A mount of another namespace is not in this
-    /// process's list, but the kernel knows.
-    fn is_claimed(&self, disk: &str) -> bool {
-        let node = self.root.join("dev").join(disk);
-        if !fs::metadata(&node).is_ok_and(|found| found.file_type().is_block_device()) {
-            return false;
-        }
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(libc::O_EXCL | libc::O_NONBLOCK);
-        options.open(&node).is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY))
+    fn loops_over(&self, device: &str) -> impl Iterator<Item = Block> {
+        let over = self.loops.iter().filter(move |one| one.device == device);
+        over.map(|one| Block { name: one.name.clone(), folder: self.root.join("sys/block").join(&one.name) })
     }
+}
+
+/// The loop devices over block devices.
+fn loops(root: &Path) -> io::Result<Vec<Loop>> {
+    let folder = root.join("sys/block");
+    let names = names_if_there(&folder)?;
+    let all = names.into_iter().filter(|name| name.starts_with("loop")).filter_map(|name| {
+        let file = sysfs::text(&folder.join(&name).join("loop/backing_file")).ok()?;
+        Some(Loop { device: device_name(root, &file)?, name })
+    });
+    Ok(all.collect())
+}
+
+/// The block devices that the kernel's target exports.
+fn exports(root: &Path) -> io::Result<Vec<Export>> {
+    let mut found = Vec::new();
+    for subsystem in names_if_there(&root.join(TARGET))? {
+        let namespaces = root.join(TARGET).join(&subsystem).join("namespaces");
+        for nsid in names_if_there(&namespaces)? {
+            let text = |file: &str| sysfs::text(&namespaces.join(&nsid).join(file)).unwrap_or_default();
+            let enabled = text("enable") != "0";
+            if let Some(device) = device_name(root, &text("device_path")).filter(|_| enabled) {
+                found.push(Export { device, subsystem: subsystem.clone(), nsid: nsid.clone() });
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl Mount {
@@ -402,24 +527,105 @@ mod tests {
     }
 
     #[test]
+    fn the_outermost_is_taken_apart_first() {
+        let tree = Tree::new();
+        tree.disk("nvme0n1", "259:0");
+        tree.holder("nvme0n1", "dm-5", "253:5");
+        tree.holder_of_block("dm-5", "dm-1", "253:1");
+        tree.holder_of_block("dm-1", "dm-3", "253:3");
+        assert_eq!(uses(&tree), ["dm-1 is part of dm-3", "dm-5 is part of dm-1", "nvme0n1 is part of dm-5"]);
+    }
+
+    #[test]
     fn what_processes_have_open() {
         let tree = Tree::new();
         tree.disk("nvme0n1", "259:0");
         tree.partition("nvme0n1", "nvme0n1p1", "259:1");
-        tree.process(41, "dd", &["/dev/nvme0n1p1", "/dev/nvme0n1p1"]);
+        tree.process(41, "dd", &["/dev/nvme0n1p1", "/dev/nvme0n1", "/dev/nvme0n1p1"]);
         tree.process(42, "nvme", &["/dev/ng0n1"]);
         tree.process(43, "smartd", &["/dev/nvme0"]);
         tree.process(44, "other", &["/dev/nvme1", "/dev/nvme0n10"]);
         assert_eq!(
             uses(&tree),
             [
+                "process 41 (dd) has nvme0n1 open",
+                "process 41 (dd) has nvme0n1p1 open",
                 "process 42 (nvme) has ng0n1 open",
-                "process 43 (smartd) has nvme0 open",
-                "process 41 (dd) has nvme0n1p1 open"
+                "process 43 (smartd) has nvme0 open"
+            ]
+        );
+        // Each is ended once.
+        let error = tree.ssd().refuse_in_use().unwrap_err().to_string();
+        assert!(error.contains("as root: kill 41 && kill 42 && kill 43;"), "{error}");
+    }
+
+    #[test]
+    fn passthrough_without_a_block_device() {
+        let tree = Tree::new();
+        fs::create_dir_all(tree.ssd().path("nvme/nvme0")).unwrap();
+        tree.process(41, "nvme", &["/dev/nvme0"]);
+        assert_eq!(uses(&tree), ["process 41 (nvme) has nvme0 open"]);
+        let tree = Tree::new();
+        tree.path_to_disk("nvme0c1n1", "nvme0n1", "259:0");
+        tree.process(42, "nvme", &["/dev/ng0n1"]);
+        assert_eq!(uses(&tree), ["process 42 (nvme) has ng0n1 open"]);
+    }
+
+    #[test]
+    fn what_claims_nothing() {
+        let tree = Tree::new();
+        tree.disk("nvme0n1", "259:0");
+        tree.partition("nvme0n1", "nvme0n1p1", "259:1");
+        tree.loop_device("loop3", "7:3", "/dev/nvme0n1p1");
+        tree.loop_device("loop4", "7:4", "/var/image");
+        tree.mount("7:3", "/dev/loop3", "/image");
+        tree.export("nqn.2016-06.io.spdk:a", "2", "/dev/nvme0n1", true);
+        tree.export("nqn.2016-06.io.spdk:b", "1", "/dev/nvme0n1", false);
+        assert_eq!(
+            uses(&tree),
+            [
+                "loop3 is mounted at /image",
+                "nvme0n1p1 is part of loop3",
+                "nvme0n1 is exported by the kernel's target as namespace 2 of nqn.2016-06.io.spdk:a"
             ]
         );
         let error = tree.ssd().refuse_in_use().unwrap_err().to_string();
-        assert!(error.contains("as root: kill 42 && kill 43 && kill 41"), "{error}");
+        assert!(
+            error.contains(
+                "as root: umount /image && losetup -d /dev/loop3 && echo 0 > \
+                 '/sys/kernel/config/nvmet/subsystems/nqn.2016-06.io.spdk:a/namespaces/2/enable';"
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_disk_without_a_node() {
+        let tree = Tree::new();
+        tree.disk("nvme0n1", "259:0");
+        tree.remove_file("dev/nvme0n1");
+        assert_eq!(uses(&tree), ["nvme0n1 may be in use outside this container, as it has no node in /dev"]);
+        let error = tree.ssd().refuse_in_use().unwrap_err().to_string();
+        assert!(error.contains("as root: mknod /dev/nvme0n1 b 259 0;"), "{error}");
+        // Nobody can have come since it was certain.
+        drop(tree.ssd().claim_again().unwrap());
+        tree.mount("259:0", "/dev/nvme0n1", "/srv");
+        assert!(tree.ssd().claim_again().is_err());
+    }
+
+    #[test]
+    fn a_claim_keeps_the_disks_open() {
+        let tree = Tree::new();
+        tree.disk("nvme0n1", "259:0");
+        let node = tree.ssd().bus().root.join("dev/nvme0n1");
+        let is_open = || {
+            let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+            open.filter_map(|file| fs::read_link(file.path()).ok()).any(|target| target == node)
+        };
+        let claims = tree.ssd().claim().unwrap();
+        assert!(is_open());
+        drop(claims);
+        assert!(!is_open());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::memory::SharedMemory;
 use super::process::is_alive;
 use crate::error::{Error, Result};
 use crate::transport::PciAddress;
-use crate::{signals, wait};
+use crate::{fork, signals, wait};
 
 /// More processes than cores are of no use.
 const MOST_MEMBERS: usize = 64;
@@ -46,25 +46,20 @@ impl Board {
         unsafe { &*self.0.start().as_ptr().cast() }
     }
 
+    /// A member takes its place and looks here, an owner writes here and looks at the places. One of them sees the
+    /// other only if all have these four steps in the same order, hence `SeqCst`.
     fn is_closing(&self) -> bool {
-        self.notes().closing.load(Ordering::Acquire) > 0
+        self.notes().closing.load(Ordering::SeqCst) > 0
     }
 
-    /// The members that are alive. The others are taken off, and the second list.
-    fn members(&self) -> (Vec<u32>, Vec<u32>) {
-        let (mut alive, mut dead) = (Vec::new(), Vec::new());
-        for place in &self.notes().members {
-            match place.load(Ordering::Acquire) {
-                0 => {}
-                pid if is_alive(pid) => alive.push(pid),
-                pid => {
-                    if place.compare_exchange(pid, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                        dead.push(pid);
-                    }
-                }
-            }
-        }
-        (alive, dead)
+    /// The members, with their places.
+    fn members(&self) -> impl Iterator<Item = (u32, &AtomicU32)> {
+        let all = self.notes().members.iter().map(|place| (place.load(Ordering::SeqCst), place));
+        all.filter(|(pid, _)| *pid != 0)
+    }
+
+    fn alive(&self) -> Vec<u32> {
+        self.members().map(|(pid, _)| pid).filter(|pid| is_alive(*pid)).collect()
     }
 }
 
@@ -82,8 +77,6 @@ pub(crate) struct Owner {
 /// As long as this is held no member can come.
 pub(crate) struct Closed<'a> {
     board: &'a Board,
-    /// The members that have died since somebody looked.
-    pub dead: Vec<u32>,
 }
 
 impl Owner {
@@ -92,30 +85,38 @@ impl Owner {
         Ok(Owner { board: Board(memory), address: function.to_string() })
     }
 
-    /// The members that have died since somebody looked.
-    pub(crate) fn dead(&self) -> Vec<u32> {
-        self.board.members().1
+    /// Whether members have died that were not [taken off](Self::take_dead).
+    pub(crate) fn has_dead(&self) -> bool {
+        self.board.members().any(|(pid, _)| !is_alive(pid))
     }
 
-    /// Has all members leave.
+    /// Takes those off that have died. Nobody hears of them again, so somebody has to clean up after them now.
+    pub(crate) fn take_dead(&self) -> Vec<u32> {
+        let dead = self.board.members().filter(|(pid, _)| !is_alive(*pid));
+        let taken = dead.filter(|(pid, place)| {
+            place.compare_exchange(*pid, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        });
+        taken.map(|(pid, _)| pid).collect()
+    }
+
+    /// Has all members leave. Those that have died stay where they are.
     ///
     /// # Errors
     /// [`Error::Busy`] when one does not; members may come again then. [`Error::Interrupted`].
     pub(crate) fn close(&self) -> Result<Closed<'_>> {
+        self.close_within(PATIENCE)
+    }
+
+    fn close_within(&self, patience: Duration) -> Result<Closed<'_>> {
         let closing = &self.board.notes().closing;
-        closing.fetch_add(1, Ordering::AcqRel);
-        let mut closed = Closed { board: &self.board, dead: Vec::new() };
+        closing.fetch_add(1, Ordering::SeqCst);
+        let closed = Closed { board: &self.board };
         wake(closing);
         let what = || "processes that share the controller".to_owned();
-        let left = wait::until(what, PATIENCE, || {
-            let (alive, dead) = self.board.members();
-            closed.dead.extend(dead);
-            Ok(alive.is_empty().then_some(()))
-        });
+        let left = wait::until(what, patience, || Ok(self.board.alive().is_empty().then_some(())));
         match left {
             Err(Error::Timeout { .. }) => {
-                let (alive, _) = self.board.members();
-                let alive: Vec<String> = alive.iter().map(u32::to_string).collect();
+                let alive: Vec<String> = self.board.alive().iter().map(u32::to_string).collect();
                 let what = format!("process {} shares it and does not let go", alive.join(", "));
                 Err(Error::Busy { address: self.address.clone(), what })
             }
@@ -161,7 +162,7 @@ impl Member {
         };
         let board = Board(memory);
         let free = |place: &AtomicU32| {
-            place.compare_exchange(0, std::process::id(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            place.compare_exchange(0, std::process::id(), Ordering::SeqCst, Ordering::Relaxed).is_ok()
         };
         let Some(place) = board.notes().members.iter().position(free) else {
             return refuse(format!("{MOST_MEMBERS} processes share it already"), "end some of them");
@@ -197,6 +198,10 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
+        // A forked child has a copy of the member, and the place is its parent's.
+        if fork::forked() {
+            return;
+        }
         self.shared.gone.store(true, Ordering::Release);
         self.shared.board.notes().members[self.shared.place].store(0, Ordering::Release);
     }
@@ -247,7 +252,7 @@ mod tests {
         });
         let closed = owner.close().unwrap();
         leaving.join().unwrap();
-        assert!(closed.dead.is_empty());
+        assert!(!owner.has_dead());
         assert!(Member::come(own, function).unwrap_err().to_string().contains("about to reset"));
         drop(closed);
         drop(Member::come(own, function).unwrap());
@@ -264,8 +269,37 @@ mod tests {
         let function = function(2);
         let owner = Owner::new(function).unwrap();
         owner.board.notes().members[5].store(u32::MAX, Ordering::Relaxed);
-        assert_eq!(owner.close().unwrap().dead, [u32::MAX]);
-        assert!(owner.close().unwrap().dead.is_empty());
+        assert!(owner.has_dead());
+        // One that does not let go does not make the owner forget who has died.
+        let member = Member::come(std::process::id(), function).unwrap();
+        let busy = owner.close_within(Duration::from_millis(20)).map(drop).unwrap_err();
+        assert!(matches!(busy, Error::Busy { .. }), "{busy}");
+        drop(member);
+        drop(owner.close().unwrap());
+        assert_eq!(owner.take_dead(), [u32::MAX]);
+        assert!(!owner.has_dead() && owner.take_dead().is_empty());
+    }
+
+    #[test]
+    fn a_forked_child_does_not_leave_for_its_parent() {
+        let function = function(4);
+        let owner = Owner::new(function).unwrap();
+        let member = Member::come(std::process::id(), function).unwrap();
+        fork::watch();
+        // SAFETY: the child drops the member, which takes no lock, and ends without any cleaning up.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            drop(member);
+            // SAFETY: no precondition.
+            unsafe { libc::_exit(0) };
+        }
+        let mut status = -1;
+        // SAFETY: the child is this process's, and the status outlives the call.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0);
+        assert_eq!(owner.board.alive(), [std::process::id()]);
+        drop(member);
+        assert!(owner.board.alive().is_empty());
     }
 
     #[test]

@@ -3,8 +3,11 @@
 //! DPDK keeps them in /run/dpdk and on hugetlbfs, under a prefix that has the process in it. They are removed
 //! when the process ends. What one leaves that is killed, hugepages above all, the next one removes.
 
+use std::ffi::CString;
 use std::fs::{self, File};
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +16,9 @@ use super::process::is_alive;
 
 /// Where DPDK keeps what is not memory, as root.
 const RUNTIME: &str = "/run/dpdk";
+
+/// Hugepages of 2 MiB, whatever size is the machine's default.
+const PAGE: u64 = 2 << 20;
 
 /// What the names of an owner's files begin with.
 pub(crate) fn prefix(owner: u32) -> String {
@@ -89,6 +95,23 @@ pub(super) fn mounts() -> Vec<PathBuf> {
     fields.filter(|fields| fields.get(2) == Some(&"hugetlbfs")).map(|fields| fields[1].into()).collect()
 }
 
+/// Whether one is that DPDK takes for the pages that are used here; others it skips.
+pub(super) fn is_mounted() -> bool {
+    mounts().iter().any(|mount| page_size(mount) == Some(PAGE))
+}
+
+/// Of the pages of a file system.
+fn page_size(mount: &Path) -> Option<u64> {
+    let path = CString::new(mount.as_os_str().as_bytes()).ok()?;
+    let mut found = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the path is a string, and there is room for the answer.
+    if unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: the kernel has filled it in.
+    u64::try_from(unsafe { found.assume_init() }.f_bsize).ok()
+}
+
 fn entries(folder: &Path) -> Vec<(PathBuf, String)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| (entry.path(), entry.file_name().to_string_lossy().into_owned())).collect()
@@ -106,6 +129,19 @@ mod tests {
             ["spdk0map_0", "nvme-", "nvme-map_0", "nvme-x-map_0", "rtemap_0", "nvme-99999999999-map_0"]
         {
             assert_eq!(owner(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn mounts_of_other_pages_do_not_count() {
+        assert!(page_size(Path::new("/proc")).is_some_and(|size| size != PAGE));
+        assert_eq!(page_size(Path::new("/nowhere")), None);
+        // The kernel says it in the options, too.
+        let text = fs::read_to_string("/proc/mounts").unwrap();
+        for line in text.lines().filter(|line| line.contains(" hugetlbfs ")) {
+            let mount = line.split(' ').nth(1).unwrap();
+            let is_ours = page_size(Path::new(mount)) == Some(PAGE);
+            assert_eq!(is_ours, line.contains("pagesize=2M"), "{line}");
         }
     }
 }

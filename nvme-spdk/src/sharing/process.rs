@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,7 +50,7 @@ pub(crate) fn part() -> Part {
     if let Some(owner) = owner_of_this() {
         return Part::Member(owner);
     }
-    if !leftovers::mounts().is_empty() && has_controllers() { Part::Owner } else { Part::Alone }
+    if leftovers::is_mounted() && has_controllers() { Part::Owner } else { Part::Alone }
 }
 
 fn is_switched_off() -> bool {
@@ -59,7 +60,8 @@ fn is_switched_off() -> bool {
 /// The nearest ancestor of this process that is an owner. What was found first stays.
 pub(crate) fn owner_of_this() -> Option<u32> {
     static OWNER: OnceLock<Option<u32>> = OnceLock::new();
-    let find = || ancestors().find(|pid| SharedMemory::exists(*pid, NAME));
+    let ancestors = || Bus::system().ancestors(std::process::id());
+    let find = || ancestors().into_iter().find(|pid| SharedMemory::exists(*pid, NAME));
     *OWNER.get_or_init(|| if is_switched_off() { None } else { find() })
 }
 
@@ -116,23 +118,26 @@ fn share_tokens(common: &Common, memory: SharedMemory) {
     }
 }
 
-/// A number that other builds do not have.
+/// A number that other builds do not have: what SPDK keeps in shared memory may be laid out otherwise there.
 fn build() -> u64 {
     let mut hasher = DefaultHasher::new();
-    (env!("CARGO_PKG_VERSION"), LAYOUT).hash(&mut hasher);
+    (env!("CARGO_PKG_VERSION"), LAYOUT, loaded_from(build as *const () as usize)).hash(&mut hasher);
     hasher.finish()
 }
 
-/// The parent, its parent, and so on.
-fn ancestors() -> impl Iterator<Item = u32> {
-    std::iter::successors(parent(std::process::id()), |pid| parent(*pid))
-}
-
-fn parent(pid: u32) -> Option<u32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name of the program, in brackets, may have anything in it.
-    let (_, rest) = text.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(1)?.parse().ok().filter(|pid| *pid > 1)
+/// Which file the code at an address is from: device, inode, and when it was written in seconds and nanoseconds.
+/// `None` if the file is gone.
+fn loaded_from(address: usize) -> Option<(u64, u64, i64, i64)> {
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let is_here = |range: &str| {
+        let (start, end) = range.split_once('-')?;
+        let parse = |text| usize::from_str_radix(text, 16).ok();
+        Some((parse(start)?..parse(end)?).contains(&address))
+    };
+    let line = maps.lines().find(|line| line.split(' ').next().and_then(is_here) == Some(true))?;
+    // Nothing before the path has a slash.
+    let file = fs::metadata(&line[line.find('/')?..]).ok()?;
+    Some((file.dev(), file.ino(), file.mtime(), file.mtime_nsec()))
 }
 
 /// Whether a process is there and has not ended.
@@ -164,8 +169,20 @@ mod tests {
         assert!(!is_alive(u32::MAX));
         // SAFETY: no precondition.
         let parent_of_this = unsafe { libc::getppid() };
-        assert_eq!(parent(own).unwrap_or(1), u32::try_from(parent_of_this).unwrap());
-        assert!(ancestors().all(|pid| pid > 1));
+        let ancestors = Bus::system().ancestors(own);
+        // Without one that is to be seen, it is the first of a container.
+        assert_eq!(ancestors.first().copied().unwrap_or(0), u32::try_from(parent_of_this).unwrap());
+        assert!(!ancestors.contains(&0));
+    }
+
+    #[test]
+    fn programs_are_told_apart_by_the_files_they_are_from() {
+        let own = loaded_from(build as *const () as usize).unwrap();
+        let exe = fs::metadata("/proc/self/exe").unwrap();
+        assert_eq!((own.0, own.1), (exe.dev(), exe.ino()));
+        assert_ne!(loaded_from(libc::getpid as *const () as usize), Some(own));
+        let here = 0;
+        assert_eq!(loaded_from(&raw const here as usize), None);
     }
 
     #[test]
