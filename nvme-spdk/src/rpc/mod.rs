@@ -130,11 +130,15 @@ impl Server {
     }
 
     /// As [`start`](Self::start) at a path of this process alone, where consoles look as well: `<path>.<pid>`. Sockets
-    /// that dead processes have left at such paths are removed.
+    /// that dead processes have left at such paths are removed. Where the path is this process's alone already, as that
+    /// of one that shares another's environment is, this is [`start`](Self::start).
     ///
     /// # Errors
     /// [`Error::Rpc`] when nothing can be created there.
     pub fn start_beside(path: impl AsRef<Path>) -> Result<Server> {
+        if members::path_of_this().is_some_and(|own| own == path.as_ref()) {
+            return Server::start(path);
+        }
         socket::sweep(path.as_ref());
         Server::start(socket::beside(path.as_ref(), std::process::id()))
     }
