@@ -159,7 +159,7 @@ mod tests {
         let listener = UnixListener::bind(answers).unwrap();
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            stream.read(&mut [0; 4096]).unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
             stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":[4096,1]}\n").unwrap();
         });
         let (told, heard) = mpsc::channel();

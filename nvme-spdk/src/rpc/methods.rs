@@ -159,7 +159,7 @@ fn queues(controllers: &[Listed]) -> Vec<QueueRow> {
 /// Two texts per command, the newest first; `None` if no live queue has that handle.
 fn commands(controllers: &[Listed], handle: u64) -> Option<Vec<String>> {
     let log = controllers.iter().flat_map(|c| &c.queues).find(|log| log.handle() == handle)?;
-    Some(fitting(log.show(MOST_COMMANDS).into_iter()).flatten().collect())
+    Some(fitting(log.show(MOST_COMMANDS)).flatten().collect())
 }
 
 /// As many of the first items as one answer can hold.
