@@ -13,8 +13,8 @@ use crate::callback::check;
 /// Called with the record of every worker that is closed.
 static OBSERVER: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
 
-/// Calls something with JSON, a str, for every worker whose result is there: what it was to do and what came of it, in
-/// a few kilobytes. Nothing is recorded while it runs that would not be anyway.
+/// Calls something with JSON, a str, for every worker whose result is there: what it was to do and what came of
+/// it, in a few kilobytes. Nothing is recorded while it runs that would not be anyway.
 ///
 /// Parameters
 /// ----------
@@ -47,7 +47,8 @@ pub(crate) fn tell(
     observer.call1(py, (told.to_string(),)).map(drop)
 }
 
-/// The controllers that this process has open: what they say about themselves, also as the bytes of Identify Controller.
+/// The controllers that this process has open: what they say about themselves, also as the bytes of Identify
+/// Controller.
 ///
 /// Returns
 /// -------
@@ -75,8 +76,8 @@ const WITH_FIELDS: usize = 4;
 /// The same of those that did not.
 const FAILURES_WITH_FIELDS: usize = 16;
 
-/// What was sent last on all queues of all controllers that are open, the newest last. The newest few commands, and
-/// more of those that did not go well, come field by field.
+/// What was sent last on all queues of all controllers that are open, the newest last. The newest few commands,
+/// and more of those that did not go well, come field by field.
 ///
 /// Parameters
 /// ----------
