@@ -191,7 +191,7 @@ impl Queue for Admin {
     }
 
     fn answered(&self, py: Python<'_>, completed: &Completed) -> PyResult<bool> {
-        self.watched.completed(py, completed)?;
+        self.watched.completed(py, || self.controller.address().to_string(), completed)?;
         if completed.command.opcode == admin_opcode::ASYNC_EVENT_REQUEST {
             return self.event(py, completed).map(|()| false);
         }

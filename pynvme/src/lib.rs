@@ -53,6 +53,7 @@ fn _nvme(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(rpc::serve, module)?)?;
     module.add_function(wrap_pyfunction!(report::observe_workers, module)?)?;
     module.add_function(wrap_pyfunction!(report::survey, module)?)?;
+    module.add_function(wrap_pyfunction!(report::last_commands, module)?)?;
     module.add("spdk_version", nvme_spdk::spdk_version())?;
     Ok(())
 }

@@ -95,8 +95,13 @@ impl Watched {
         }
     }
 
-    /// Shows what such a command has brought.
-    pub(crate) fn completed(&self, py: Python<'_>, completed: &Completed) -> PyResult<()> {
+    /// Shows what such a command has brought from the controller at an address.
+    pub(crate) fn completed(
+        &self,
+        py: Python<'_>,
+        controller: impl FnOnce() -> String,
+        completed: &Completed,
+    ) -> PyResult<()> {
         let Some((lid, buffer, offset)) = self.logs.lock().remove(&completed.token.index()) else {
             return Ok(());
         };
@@ -106,8 +111,12 @@ impl Watched {
         if !this || !completed.completion.is_success() {
             return Ok(());
         }
-        let mut head = [0; 4];
-        buffer.read(offset, &mut head);
-        py.import("nvme._progress")?.call_method1("observe", (lid, PyBytes::new(py, &head))).map(drop)
+        // A transfer may begin behind the buffer, up to the end of its last page.
+        let head = buffer.to_vec(offset..offset + 4);
+        if head.len() < 4 {
+            return Ok(());
+        }
+        let data = PyBytes::new(py, &head);
+        py.import("nvme._progress")?.call_method1("observe", (controller(), lid, data)).map(drop)
     }
 }

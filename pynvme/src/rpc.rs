@@ -20,7 +20,8 @@ pub(crate) fn serve() -> PyResult<()> {
     let Some(path) = rpc::default_path() else { return Ok(()) };
     let server = match Server::start(&path) {
         Ok(server) => server,
-        // Editors know only the one path; our console finds this process beside it.
+        // Editors know only the one path; our console finds this process beside it, unless it shares another's
+        // environment: then nobody would look there.
         Err(why) => match Server::start_beside(&path) {
             Ok(server) => {
                 tracing::warn!("{why}; until then this process serves at {}", server.path().display());

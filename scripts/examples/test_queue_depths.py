@@ -15,15 +15,16 @@ DEPTHS = (1, 4, 16, 63)
 
 
 @pytest.mark.parametrize("what, read_percentage", [("read", 100), ("write", 0)])
-def test_queue_depths(nvme0n1, what, read_percentage, seconds, plots):
+def test_queue_depths(nvme0n1, what, read_percentage, block, seconds, plots):
+    blocks = 4096 // block
     iops, average, slowest = [], [], []
     logging.info("4 KiB random %s: in flight, IOPS, average us, 99.9 %% within us", what)
     for depth in DEPTHS:
         percentiles = {99.9: 0}
         # One command less than the queue has entries can be in flight.
         result = nvme0n1.ioworker(
-            io_size=8,
-            lba_align=8,
+            io_size=blocks,
+            lba_align=blocks,
             read_percentage=read_percentage,
             qdepth=depth + 1,
             time=seconds,

@@ -132,7 +132,9 @@ def rpc(method, *params):
     with socket.socket(socket.AF_UNIX) as console:
         console.connect("/var/tmp/pynvme.sock")
         console.settimeout(30)
-        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+        by_name = params and isinstance(params[0], dict)
+        params = params[0] if by_name else list(params)
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         console.sendall(json.dumps(request).encode())
         return json.loads(console.makefile().readline())["result"]
 
@@ -152,6 +154,14 @@ def test_consoles_see_the_childs_queues_as_well(device):
     assert "[cmd" in texts[0] and "Read" in texts[0], texts[0]
     assert "Write" in texts[2], texts[2]
     assert rpc("get_iostat")[1] >= 2
+    counts = rpc("nvme_queues")
+    queues = [(row["controller"], row["qid"]) for row in counts["queues"]]
+    assert queues == [(0, 0), (0, mine.sqid), (0, mine.sqid + 1)] and len(counts["controllers"]) == 1
+    theirs = counts["queues"][-1]
+    assert theirs["queue"] == rows[-1]["qpair"] and theirs["completed"] >= 2
+    (news,) = rpc("nvme_cmdlog_since", {"queues": [[theirs["queue"], 0, []]]})["queues"]
+    assert news["next"] == theirs["completed"]
+    assert [sqe[:2] for _, _, sqe, _, _ in news["commands"]][:2] == ["02", "01"]
     child.pipe.send("end")
     assert child.ends() == 0
     assert len(rpc("list_all_qpair")) == 2

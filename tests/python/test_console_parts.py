@@ -1,7 +1,9 @@
 """What the console is made of, without a process to watch."""
 
+import asyncio
+
 import pytest
-from nvme.console import processes
+from nvme.console import client, processes
 from nvme.console.commands import CommandLog, Filter, FilterError
 from nvme.console.counters import Counters, Queue, Rate
 
@@ -135,6 +137,28 @@ def test_the_log_asks_for_what_is_new_and_goes_on_with_what_was_in_flight():
     assert len(log.newest()) == 2
 
 
+def test_queues_that_did_not_fit_into_an_answer_come_first_the_next_time():
+    log, queues = CommandLog(), [Queue(handle, 0, handle, str(handle)) for handle in range(1, 4)]
+    _, asked = log.question(queues)
+    log.absorb(
+        {"queues": [news(5, [done(0, 10)]), news(5, []), news(5, [[4, 30, READ, None, None]], 0, [4])]}, asked
+    )
+    question, asked = log.question(queues)
+    assert question["queues"] == [[1, 5, []], [2, 5, []], [3, 5, [4]]]
+    log.absorb({"queues": [news(9, [done(5, 20)])]}, asked)
+    assert [command.sequence for command in log.newest()] == [4, 5, 0], "nothing is forgotten"
+    question, asked = log.question(queues)
+    assert question["queues"] == [[2, 5, []], [3, 5, [4]], [1, 9, []]]
+    log.absorb({"queues": [news(7, []), news(6, [done(4, 30)])]}, asked)
+    assert [queue.handle for queue in log.question(queues)[1]] == [1, 2, 3]
+    # A queue that is not there any more, and more than a question may have.
+    many = [Queue(handle, 0, handle, str(handle)) for handle in range(2, 100)]
+    _, asked = log.question(many)
+    assert len(asked) == 64 and log.question(queues)[0]["queues"][0] == [1, 0, []]
+    log.absorb({"queues": [news(1, [])] * 64}, asked)
+    assert {queue.handle for queue in log.question(many)[1]} >= set(range(68, 100))
+
+
 def test_the_log_does_not_grow_for_ever():
     log, queue = CommandLog(), Queue(7, 0, 1, "1")
     for number in range(30):
@@ -149,3 +173,24 @@ def test_where_nobody_serves(tmp_path):
     (tmp_path / "nvme.sock.12").write_text("no socket")
     assert processes.find(str(tmp_path / "nvme.sock")) == processes.Found([], [])
     assert processes.find("/no/such/folder/nvme.sock") == processes.Found([], [])
+
+
+@pytest.mark.parametrize(
+    "answer", [b"[]", b"7", b'{"id": 1, "error": "no"}', b'{"id": 1, "error": {}}', b"{", b""]
+)
+def test_an_answer_of_something_else_ends_the_connection(tmp_path, answer):
+    async def ask():
+        path = str(tmp_path / "other.sock")
+
+        async def other(reader, writer):
+            await reader.read(10)
+            writer.write(answer + b"\n")
+            writer.close()
+
+        async with await asyncio.start_unix_server(other, path):
+            connection = await client.Client.connect(path)
+            with pytest.raises(client.Ended):
+                await connection.ask(("nvme_queues", None))
+            connection.close()
+
+    asyncio.run(ask())

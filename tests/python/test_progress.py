@@ -28,13 +28,30 @@ SANITIZE = """
     from nvme import _progress
     def log(progress, state):
         return progress.to_bytes(2, "little") + bytes([state, 0])
-    _progress.observe(0x81, log(0xffff, 1))
+    _progress.observe("a", 0x81, log(0xffff, 1))
     print("nothing yet", flush=True)
-    _progress.observe(0x81, log(0x4000, 2))
-    _progress.observe(0x81, log(0x8000, 2))
-    _progress.observe(0x81, log(0xffff, 1))
-    _progress.observe(0x06, bytes([2, 42, 0, 0]))
-    _progress.observe(0x06, bytes([0, 0, 0, 0]))
+    _progress.observe("a", 0x81, log(0x4000, 2))
+    _progress.observe("a", 0x81, log(0x8000, 2))
+    _progress.observe("a", 0x81, log(0xffff, 1))
+    _progress.observe("a", 0x06, bytes([2, 42, 0, 0]))
+    _progress.observe("a", 0x06, bytes([0, 0, 0, 0]))
+"""
+
+TWO = """
+    import sys, time
+    from nvme import _progress
+    def look(controller, percent):
+        _progress.observe(controller, 0x06, bytes([2, percent, 0, 0]))
+    look("a", 11)
+    look("b", 22)
+    _progress.observe("a", 0x06, bytes(4))
+    print("printed", file=sys.stdout, flush=True)
+    look("b", 33)
+    _progress.PATIENCE = 0
+    time.sleep(0.1)
+    task = _progress.Task()
+    assert _progress._screen.users == 1, "nobody looks at b any more"
+    look("c", 44)
 """
 
 
@@ -89,6 +106,14 @@ def test_operations_that_go_on_behind_their_command():
     before, after = seen.split("50 %", 1)
     assert "Sanitize Status" in before and "25 %" in before
     assert "42 %" in after and "Self-test" in after
+
+
+def test_bars_that_nobody_ends():
+    printed, seen = on_a_terminal(TWO)
+    assert printed == "printed\n" and "printed" not in seen
+    assert all(f"{percent} %" in seen for percent in (11, 22, 33, 44))
+    # The cursor is back, also after the last bar, which is there to the end.
+    assert seen.rindex("\x1b[?25h") > max(seen.rindex("\x1b[?25l"), seen.rindex("44 %"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import textwrap
 
 import nvme as d
 import pytest
-from nvme.report import budget, compare, page
+from nvme.report import budget, compare, page, recorder
 
 TEST = r"""
     import logging
@@ -60,8 +60,9 @@ TEST = r"""
 def run_session(tmp_path_factory, pciaddr):
     """Run pytest in a folder of its own; returns the folder and what was printed."""
 
-    def run_session(test, *arguments, address=pciaddr, check=True):
+    def run_session(test, *arguments, address=pciaddr, check=True, conftest=""):
         folder = tmp_path_factory.mktemp("session")
+        (folder / "conftest.py").write_text(textwrap.dedent(conftest))
         (folder / "test_it.py").write_text(textwrap.dedent(test))
         command = [
             sys.executable,
@@ -168,7 +169,7 @@ def test_workers(tests):
 
 def test_records_are_what_close_returned(nvme0n1):
     seen = []
-    d._nvme.observe_workers(seen.append)
+    d._nvme.observe_workers(lambda record: seen.append(json.loads(record)))
     try:
         result = nvme0n1.ioworker(io_size=8, io_count=500).start().close()
         nvme0n1.ioworker(io_size=8, io_count=500, lba_align=[1, 2]).start().close()
@@ -247,6 +248,86 @@ def test_projects_of_others_can_have_reports(run_session):
     assert "No test ran" in (folder / "report.html").read_text()
 
 
+def test_commands_of_all_queues_and_some_of_them_in_full(nvme0, nvme0n1, qpair, buf):
+    nvme0.getfeatures(7).waitdone()
+    with pytest.warns(UserWarning, match="00/80"):
+        for _ in range(20):
+            nvme0n1.read(qpair, buf, 1 << 40).waitdone()
+    for lba in range(10):
+        nvme0n1.read(qpair, buf, lba).waitdone()
+    commands = d._nvme.last_commands(31)
+    assert [command["qid"] for command in commands] == [0] + [qpair.sqid] * 30
+    assert [command["at"] for command in commands] == sorted(command["at"] for command in commands)
+    in_full = [place for place, command in enumerate(commands) if command["command"]]
+    assert in_full == [*range(5, 21), *range(27, 31)]
+    assert all((command["completion"] is None) == (command["command"] is None) for command in commands)
+    assert len(d._nvme.last_commands(3)) == 3 and d._nvme.last_commands(0) == []
+
+
+def test_a_device_is_described_once(nvme0):
+    one = recorder.Recorder(None, "r.html", None)
+    (device,) = d._nvme.survey()
+    first, second = one._describe(device), one._describe(device)
+    assert "identify" not in second and first == {**second, "identify": first["identify"]}
+    assert first["identify"]["name"] == "Identify Controller"
+    other = one._describe({**device, "firmware": "2.0"})
+    back = one._describe(device)
+    assert other["firmware"] == "2.0" and "identify" in other and back == first
+
+
+def test_beyond_what_the_page_shows_workers_have_no_curves():
+    one = recorder.Recorder(None, "r.html", None)
+    for at in [*range(1, 100), 0]:
+        one._worker(json.dumps({"started": at, "iops": at, **{curve: [[1, 2]] for curve in recorder.CURVES}}))
+    workers = [json.loads(text) for _, text in one.workers]
+    assert [worker["iops"] for worker in workers] == list(range(100))
+    assert [bool(worker["histogram"]) for worker in workers] == [True] * 64 + [False] * 36
+
+
+def test_reports_are_not_kept_with_what_was_found(run_session):
+    conftest = """
+        def pytest_terminal_summary(terminalreporter):
+            kept = terminalreporter.stats["passed"] + terminalreporter.stats["failed"]
+            print("kept", len(kept), sum(hasattr(report, "nvme") for report in kept))
+    """
+    _, done = run_session(TEST, "--nvme-report=report.html", conftest=conftest)
+    assert "kept 3 0" in done.stdout
+
+
+def test_outcomes_of_other_plugins_say_nothing():
+    assert recorder._rank("rerun") == recorder._rank("") < recorder._rank("passed") < recorder._rank("error")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        {"format": 2},
+        {"format": 1, "tests": []},
+        {"format": 1, "tests": [{}], "devices": [], "created": ""},
+        {"format": 1, "tests": [{"id": "a", "outcome": "passed", "workers": [{"workload": "w"}]}]},
+        {
+            "format": 1,
+            "tests": [{"id": "a", "outcome": "passed", "workers": 7}],
+            "devices": [],
+            "created": "",
+        },
+        {"format": 1, "tests": [], "devices": [{"model": "m"}], "created": ""},
+    ],
+)
+def test_what_is_no_report_is_none_to_compare_with(tmp_path, wrong):
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps(wrong))
+    with pytest.raises(compare.BaselineError, match="no report"):
+        compare.load(file)
+
+
+def test_a_report_is_one_to_compare_with(reported, tmp_path):
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps(reported[1]))
+    assert compare.load(file) == {**reported[1], "path": str(file)}
+
+
 LIMIT = 5_000_000
 
 
@@ -295,6 +376,44 @@ def test_a_page_stays_small_whatever_happened(reported):
     assert after["percentiles"][-1] == [100, 3e6]
     log = session["tests"][0]["log"][0][1]
     assert log.startswith("line 0") and log.endswith("line 0\n") and "characters are left out" in log
+
+
+def test_a_page_of_very_many_tests_says_how_many_are_left_out(reported):
+    session = copy.deepcopy(reported[1])
+    some = {test["id"].split("::")[1]: test for test in session["tests"]}
+    workers = [long_worker(some["test_loaded"]["workers"][0], 20, f"worker {at}") for at in range(3)]
+    session["tests"] = []
+    for at in range(10_000):
+        passes = {
+            **some["test_passes"],
+            "id": f"test_it.py::test_passes[{at}, with parameters whose names are long, as they often are]",
+            "log": [["Captured", "x" * 400]],
+        }
+        passes["workers"] = copy.deepcopy(workers) if at % 50 == 0 else []
+        passes["warnings"] = (
+            [{"text": "w" * 100_000, "category": "W", "where": "here"}] if at % 100 == 0 else []
+        )
+        session["tests"].append(passes)
+    fails = {**copy.deepcopy(some["test_fails"]), "id": "test_it.py::test_fails"}
+    session["tests"].append(fails)
+    names = {test["id"] for test in session["tests"]}
+    html = budget.fit(session, page.render)
+    assert 3_000_000 < len(html.encode()) < LIMIT
+    left_out = 10_001 - len(session["tests"])
+    assert left_out > 100 and f"and {left_out:,} tests more, see the JSON file" in html
+    assert session["tests"][-1]["id"] == fails["id"] and session["tests"][-1]["commands"]
+    kept = [test["id"] for test in session["tests"]]
+    assert len(set(kept)) == len(kept) and set(kept) <= names
+
+
+def test_what_is_cut_twice_says_how_much_is_left_out():
+    empty = {"message": "", "outcome": "failed", "warnings": [], "commands": [], "workers": []}
+    tests = [{**empty, "log": [["Captured", "x" * 100_000]], "warnings": []} for _ in range(100)]
+    sizes = iter([LIMIT, LIMIT, 0])
+    budget.fit({"tests": tests}, lambda _: "x" * next(sizes))
+    ((_, text),) = tests[0]["log"]
+    left_out = [int(number) for number in re.findall(r"(\d+) characters are left out", text)]
+    assert left_out == [100_000 - text.count("x")] and text.count("x") < 1000
 
 
 def test_ratios():

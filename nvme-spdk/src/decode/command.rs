@@ -10,8 +10,8 @@ use crate::command::{Command, admin_opcode};
 
 /// Decodes a command as the queue it was sent on has it.
 ///
-/// Bits of dwords 2, 3 and 10 to 15 that the specification reserves for its opcode are fields, too, where they are
-/// set; so are whole dwords of opcodes that it does not know.
+/// Bits of dwords 2, 3 and 10 to 15 that have no name for its opcode are fields, too, where they are set; so are whole
+/// dwords of opcodes that the specification does not know.
 ///
 /// ```
 /// use nvme_spdk::{Command, decode};
@@ -27,8 +27,10 @@ pub fn command(command: &Command, queue: Queue) -> Decoded {
         Some(opcode) => opcode.name.into(),
         None => unknown(command, queue).into(),
     };
-    let specific: &[Spec] = known.map_or(&[], |opcode| opcode.fields);
-    let feature = known.and_then(|opcode| feature_fields(command, queue, opcode)).unwrap_or(&[]);
+    let (specific, feature) = known.map_or((&[] as &[Spec], &[] as &[Spec]), |opcode| {
+        let feature = feature_fields(command, queue, opcode).unwrap_or(&[]);
+        (opcode_fields(opcode, feature), feature)
+    });
     let head = if is_fabrics(command) { FABRICS_HEAD } else { HEAD };
     let data = data_of(command);
 
@@ -36,8 +38,11 @@ pub fn command(command: &Command, queue: Queue) -> Decoded {
     fields.extend(read(&data, specific));
     fields.extend(read_at(&data, CDW11, feature));
     let used = covered([(0, specific), (CDW11, feature)]);
-    let reserved = if known.is_some() { "Reserved bits that are set" } else { "Vendor specific or unknown" };
-    fields.extend(leftovers(command, used, reserved));
+    let nameless = match known {
+        Some(_) => "Bits that have no name here: reserved, or specific",
+        None => "Vendor specific or unknown",
+    };
+    fields.extend(leftovers(command, used, nameless));
     fields.extend(read(&data, FLAGS));
     fields.extend(read(&data, if command.flags >> 6 == 0 { PRP } else { SGL }));
     Decoded::new(name, fields)
@@ -86,6 +91,14 @@ fn unknown(command: &Command, queue: Queue) -> String {
 
 pub(super) fn is_fabrics(command: &Command) -> bool {
     command.opcode == admin_opcode::FABRICS
+}
+
+/// Those of the opcode. Where Host Memory Buffer has an address, other features have the UUID Index, which comes last.
+fn opcode_fields(opcode: &Opcode, feature: &[Spec]) -> &'static [Spec] {
+    match opcode.fields {
+        [fields @ .., _uuid_index] if covered([(CDW11, feature)])[14] != 0 => fields,
+        fields => fields,
+    }
 }
 
 fn feature_fields(command: &Command, queue: Queue, opcode: &Opcode) -> Option<&'static [Spec]> {
@@ -159,6 +172,8 @@ fn namespace(nsid: u128) -> String {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::feature::Feature;
+    use super::super::layout::assert_apart;
     use super::*;
 
     fn line(sent: Command, queue: Queue) -> String {
@@ -256,15 +271,33 @@ mod tests {
         for set in [admin::COMMANDS, nvm::COMMANDS, fabrics::COMMANDS] {
             assert!(set.is_sorted_by(|a, b| a.code < b.code));
             for opcode in set {
-                let apart = opcode.fields.iter().map(|field| {
-                    let used = covered([(0, std::slice::from_ref(field))]);
-                    used.iter().map(|dword| dword.count_ones()).sum::<u32>()
-                });
-                let together = covered([(0, opcode.fields)]);
-                let together = together.iter().map(|dword| dword.count_ones()).sum::<u32>();
-                assert_eq!(apart.sum::<u32>(), together, "{}", opcode.name);
+                assert_apart(opcode.name, 64, &[(0, opcode.fields)]);
             }
         }
+        for head in [HEAD, FABRICS_HEAD] {
+            assert_apart("head", 64, &[(0, head), (0, FLAGS), (0, PRP)]);
+            assert_apart("head", 64, &[(0, head), (0, FLAGS), (0, SGL)]);
+        }
+        assert_apart("range", 16, &[(0, nvm::RANGE)]);
+    }
+
+    #[test]
+    fn features_leave_the_fields_of_their_command_alone() {
+        for (code, fields) in [
+            (admin_opcode::SET_FEATURES, (|feature| feature.set) as fn(&Feature) -> &'static [Spec]),
+            (admin_opcode::GET_FEATURES, |feature| feature.ask),
+        ] {
+            let opcode = find(admin::COMMANDS, code).unwrap();
+            for feature in feature::all() {
+                let fields = fields(feature);
+                assert_apart(feature.name, 64, &[(0, opcode_fields(opcode, fields)), (CDW11, fields)]);
+            }
+        }
+        let buffer = Command::admin(admin_opcode::SET_FEATURES).cdw10(0x0d).cdw13(0x1000).cdw14(0x12);
+        let decoded = command(&buffer, Queue::Admin);
+        assert_eq!((decoded.number("HMDLA"), decoded.number("UIDX")), (Some(0x12_0000_1000), None));
+        let cache = command(&Command { cdw10: 6, ..buffer }, Queue::Admin);
+        assert_eq!(cache.number("UIDX"), Some(0x12));
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use super::decoded::Decoded;
 use super::layout::{Names, Spec, bytes, dw, flag, name_of, read};
 use super::{Queue, feature};
 use crate::command::{Command, Completion, admin_opcode, fabrics_type};
+use crate::status::Status;
 
 /// Decodes a completion of which the command is not known.
 ///
@@ -23,7 +24,7 @@ pub fn completion(completion: &Completion) -> Decoded {
 pub fn completion_of(command: &Command, queue: Queue, completion: &Completion) -> Decoded {
     let status = completion.status();
     let fabrics = is_fabrics(command);
-    let answer = if status.is_success() { answer(command, queue) } else { refusal(command) };
+    let answer = if status.is_success() { answer(command, queue) } else { refusal(command, status) };
     let mut decoded = decode(completion, fabrics, answer.unwrap_or(DWORDS));
     if status.is_success() && queue == Queue::Admin {
         decoded.parts.extend(feature_of(command, completion.cdw0));
@@ -38,11 +39,19 @@ fn decode(completion: &Completion, fabrics: bool, answer: &[Spec]) -> Decoded {
         bytes.copy_from_slice(&dword.to_le_bytes());
     }
     let mut fields = read(&data, STATUS);
-    if let Some(field) = fields.iter_mut().find(|field| field.name == "SC") {
-        field.meaning = status.meaning_for(fabrics).map(|sentence| sentence.trim_end_matches('.').to_owned());
-    }
     fields.extend(read(&data, answer));
     fields.extend(read(&data, REST));
+    for field in &mut fields {
+        match &*field.name {
+            "SC" => {
+                field.meaning =
+                    status.meaning_for(fabrics).map(|sentence| sentence.trim_end_matches('.').to_owned());
+            }
+            // What it says depends on the type.
+            "AEI" => field.meaning = event(completion.cdw0),
+            _ => {}
+        }
+    }
     Decoded::new(status.title_for(fabrics), fields)
 }
 
@@ -66,9 +75,9 @@ fn answer(command: &Command, queue: Queue) -> Option<&'static [Spec]> {
 }
 
 /// The same of a failure.
-fn refusal(command: &Command) -> Option<&'static [Spec]> {
+fn refusal(command: &Command, status: Status) -> Option<&'static [Spec]> {
     let connect = is_fabrics(command) && command.nsid & 0xff == fabrics_type::CONNECT;
-    connect.then_some(NOT_CONNECTED)
+    (connect && status == Status::CONNECT_INVALID_PARAMETERS).then_some(NOT_CONNECTED)
 }
 
 /// The value that Get Features returns, or that Set Features really set.
@@ -144,13 +153,12 @@ const EVENT: &[Spec] = &[
         (6, "I/O command specific status"),
         (7, "vendor specific"),
     ]),
-    // What it says depends on the type, which lies side by side with it.
-    dw(0, 15, 0, "AEI", "Asynchronous Event Information, with its type").hex().told(event),
+    dw(0, 15, 8, "AEI", "Asynchronous Event Information").hex(),
     dw(0, 23, 16, "LID", "Log Page Identifier").hex().told(|lid| super::log::name(lid as u8).to_owned()),
 ];
 
-fn event(event: u128) -> String {
-    name_of(EVENTS, event & 0xff07).unwrap_or_default().to_owned()
+fn event(cdw0: u32) -> Option<String> {
+    name_of(EVENTS, (cdw0 & 0xff07).into()).map(str::to_owned)
 }
 
 /// By information in bits 15:8, and type in bits 2:0.
@@ -188,8 +196,8 @@ const EVENTS: Names = &[
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::layout::assert_apart;
     use super::*;
-    use crate::status::Status;
 
     fn answered(command: Command, queue: Queue, cdw0: u32, status: Status) -> String {
         let completion = Completion { cdw0, cid: 3, ..Default::default() }.with_status(status);
@@ -213,7 +221,7 @@ mod tests {
         assert_eq!(
             answered(Command::admin(0x0c), Queue::Admin, 0x0002_0101, success),
             format!(
-                "{ok}, AET 1 (SMART / health status), AEI 0x101 (temperature threshold), \
+                "{ok}, AET 1 (SMART / health status), AEI 0x1 (temperature threshold), \
                  LID 0x2 (SMART / Health Information), {rest}"
             )
         );
@@ -226,6 +234,21 @@ mod tests {
                  IATTR 1 (in its data), {rest}"
             )
         );
+    }
+
+    #[test]
+    fn only_wrong_parameters_have_an_offset() {
+        let connect = Command::admin(0x7f).nsid(1);
+        let completion = Completion { cdw0: 4, ..Default::default() }.with_status(Status::new(0, 0x06));
+        let decoded = completion_of(&connect, Queue::Admin, &completion);
+        assert_eq!((decoded.number("IPO"), decoded.number("DW0")), (None, Some(4)));
+    }
+
+    #[test]
+    fn fields_do_not_overlap() {
+        for answer in [DWORDS, CONNECTED, NOT_CONNECTED, PROPERTY, ABORTED, CREATED, APPENDED, EVENT] {
+            assert_apart("completion", 16, &[(0, STATUS), (0, answer), (0, REST)]);
+        }
     }
 
     #[test]

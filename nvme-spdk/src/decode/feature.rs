@@ -28,6 +28,12 @@ const fn structure(fid: u8, name: &'static str, data: &'static [Spec]) -> Featur
     Feature { data, ..feature(fid, name, &[]) }
 }
 
+/// All of them.
+#[cfg(test)]
+pub(super) fn all() -> &'static [Feature] {
+    FEATURES
+}
+
 pub(super) fn find(fid: u8) -> Option<&'static Feature> {
     FEATURES.iter().find(|feature| feature.fid == fid)
 }
@@ -188,14 +194,11 @@ const FEATURES: &[Feature] = &[
             flag(0, 31, "DLPCN", "Discovery Log Page Change Notification"),
         ],
     ),
-    Feature {
-        data: &[],
-        ..feature(
-            0x0c,
-            "Autonomous Power State Transition",
-            &[flag(0, 0, "APSTE", "Autonomous Power State Transition Enable")],
-        )
-    },
+    feature(
+        0x0c,
+        "Autonomous Power State Transition",
+        &[flag(0, 0, "APSTE", "Autonomous Power State Transition Enable")],
+    ),
     Feature {
         set: &[
             EHM,
@@ -236,9 +239,9 @@ const FEATURES: &[Feature] = &[
         &[flag(0, 0, "NOPPME", "Non-Operational Power State Permissive Mode Enable")],
     ),
     Feature {
-        set: &[NVMSETID, dw(1, 2, 0, "RRL", "Read Recovery Level")],
+        set: &[NVMSETID, dw(1, 3, 0, "RRL", "Read Recovery Level")],
         ask: &[NVMSETID],
-        ..feature(0x12, "Read Recovery Level Config", &[dw(0, 2, 0, "RRL", "Read Recovery Level")])
+        ..feature(0x12, "Read Recovery Level Config", &[dw(0, 3, 0, "RRL", "Read Recovery Level")])
     },
     Feature {
         set: &[NVMSETID, flag(1, 0, "LPE", "Predictable Latency Enable")],
@@ -309,7 +312,11 @@ const FEATURES: &[Feature] = &[
         )
     },
     feature(0x1e, "Flexible Data Placement Events", &[]),
+    feature(0x1f, "Namespace Admin Label", &[]),
+    feature(0x20, "Key Value Configuration", &[]),
+    feature(0x21, "Controller Data Queue", &[]),
     feature(0x78, "Embedded Management Controller Address", &[]),
+    feature(0x79, "Host Management Agent Address", &[]),
     feature(0x7d, "Enhanced Controller Metadata", &[]),
     feature(0x7e, "Controller Metadata", &[]),
     feature(0x7f, "Namespace Metadata", &[]),
@@ -399,6 +406,7 @@ pub(super) fn kelvin(kelvin: u128) -> String {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::layout::assert_apart;
     use super::*;
 
     #[test]
@@ -422,6 +430,8 @@ mod tests {
               beyond threshold, reliability degraded, media read only, volatile memory backup failed), FAN",
             ),
             (0x05, 0, "Error Recovery: TLER 0 (no limit)"),
+            (0x12, 15, "Read Recovery Level Config: RRL 15"),
+            (0x21, 1, "Controller Data Queue: VALUE 0x1"),
             (0xd0, 5, "Feature D0h, vendor specific: VALUE 0x5"),
         ];
         for (fid, value, expected) in lines {
@@ -450,6 +460,21 @@ mod tests {
     #[test]
     fn sorted() {
         assert!(FEATURES.is_sorted_by(|a, b| a.fid < b.fid));
+    }
+
+    #[test]
+    fn fields_do_not_overlap_and_end_in_their_structure() {
+        for feature in FEATURES {
+            // Dwords 11 to 15 of a command, dword 0 of a completion.
+            for (fields, size) in
+                [(feature.set, 20), (feature.ask, 20), (feature.got, 4), (feature.data, 4096)]
+            {
+                assert_apart(feature.name, size, &[(0, fields)]);
+            }
+        }
+        assert_apart("LBA Range", 64, &[(0, LBA_RANGE)]);
+        assert_apart("Transition", 8, &[(0, TRANSITION)]);
+        assert_apart("Capabilities", 4, &[(0, CAPABILITIES)]);
     }
 
     proptest! {

@@ -163,6 +163,22 @@ pub(super) fn covered<'a>(specs: impl IntoIterator<Item = (usize, &'a [Spec])>) 
     dwords
 }
 
+/// Fails if fields have a bit in common, or end behind a structure of this size; they come as in [`covered`].
+#[cfg(test)]
+pub(super) fn assert_apart(what: &str, size: usize, tables: &[(usize, &[Spec])]) {
+    let mut taken = vec![""; size * 8];
+    for (skipped, specs) in tables {
+        for spec in *specs {
+            let first = skipped * 8 + spec.first_bit as usize;
+            for bit in first..skipped * 8 + spec.end_bit() {
+                let before = taken.get(bit).unwrap_or_else(|| panic!("{what}: {} ends behind it", spec.name));
+                assert!(before.is_empty(), "{what}: {before} and {} have bit {bit} in common", spec.name);
+                taken[bit] = spec.name;
+            }
+        }
+    }
+}
+
 /// Entries of `size` bytes, from byte `first` on, as long as there are whole ones.
 pub(super) fn entries(
     data: &[u8],
@@ -236,6 +252,18 @@ mod tests {
         assert_eq!(lines, ["A 18", "B 0x534", "C", "D 3 (three)", &wide, "F a"]);
         assert_eq!(read(&data[..3], SPECS).len(), 3);
         assert_eq!(read_at(&data, 30, SPECS), []);
+    }
+
+    #[test]
+    fn what_overlaps_is_found() {
+        assert_apart("all", 26, &[(0, SPECS)]);
+        for (size, tables) in [
+            (25, [(0, SPECS), (0, &[] as &[Spec])]),
+            (100, [(0, SPECS), (25, &SPECS[..1])]),
+            (100, [(0, SPECS), (0, &[flag(0, 19, "H", "Again")])]),
+        ] {
+            assert!(std::panic::catch_unwind(|| assert_apart("some", size, &tables)).is_err());
+        }
     }
 
     #[test]

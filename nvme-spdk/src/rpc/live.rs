@@ -8,11 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::methods::fitting;
+use super::methods::{LONGEST_LIST, fitting, fitting_in, serialized_len};
 use super::protocol::{Fault, INVALID_PARAMS};
 use crate::clock::Ticks;
 use crate::cmdlog::{CmdLog, Entry, Filter, Recent, Wanted};
 use crate::registry::Listed;
+use crate::sharing::process::member_of;
 use crate::status::Status;
 
 /// The most commands in an answer, not counting failures that were kept.
@@ -22,20 +23,20 @@ const MOST_COMMANDS: usize = 200;
 const MOST_QUEUES: usize = 64;
 
 /// What the queues of this process have counted so far.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Counts {
     now: u64,
     controllers: Vec<ControllerRow>,
     queues: Vec<QueueCounts>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct ControllerRow {
     address: String,
     model: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct QueueCounts {
     queue: u64,
     /// Its place in the list of controllers.
@@ -66,17 +67,44 @@ pub(super) fn counts(listed: &[Listed]) -> Counts {
     Counts {
         now: microseconds(Ticks::now().wall_clock()),
         controllers: controllers.take(MOST_QUEUES).collect(),
-        queues: fitting(queues).collect(),
+        queues: queues.collect(),
+    }
+}
+
+impl Counts {
+    /// With those of a process that shares this one's controllers. The admin queues are the same.
+    pub(super) fn and(mut self, theirs: Counts) -> Counts {
+        let places: Vec<usize> = theirs.controllers.into_iter().map(|one| self.place(one)).collect();
+        let queues = theirs.queues.into_iter().filter(|queue| queue.qid != 0);
+        self.queues.extend(
+            queues.filter_map(|queue| {
+                Some(QueueCounts { controller: *places.get(queue.controller)?, ..queue })
+            }),
+        );
+        self
+    }
+
+    fn place(&mut self, controller: ControllerRow) -> usize {
+        let known = self.controllers.iter().position(|one| *one == controller);
+        known.unwrap_or_else(|| {
+            self.controllers.push(controller);
+            self.controllers.len() - 1
+        })
+    }
+
+    /// As many queues as one answer can hold.
+    pub(super) fn fitting(self) -> Counts {
+        Counts { queues: fitting(self.queues).collect(), ..self }
     }
 }
 
 /// What is new in the logs that were asked for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct News {
     queues: Vec<Option<QueueNews>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct QueueNews {
     next: u64,
     unseen: u64,
@@ -87,9 +115,10 @@ struct QueueNews {
 /// A command: its number, when it was sent, its bytes, its latency, the bytes of its completion.
 type Row = (u64, u64, String, Option<u64>, Option<String>);
 
-#[derive(Debug, Deserialize)]
+/// What to look for in which logs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Question {
+pub(super) struct Question {
     /// The queue, the first command, and earlier ones that were in flight.
     queues: Vec<(u64, u64, Vec<u64>)>,
     most: Option<usize>,
@@ -98,14 +127,14 @@ struct Question {
     lba: Option<(u64, u64)>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(untagged)]
 enum StatusWanted {
     Word(Word),
     Code(u8, u8),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Word {
     #[serde(rename = "in flight")]
@@ -113,33 +142,106 @@ enum Word {
     Failed,
 }
 
-pub(super) fn news(listed: &[Listed], params: &Value) -> Result<News, Fault> {
-    let question = Question::deserialize(params).map_err(|_| INVALID_PARAMS)?;
-    if question.queues.len() > MOST_QUEUES {
-        return Err(INVALID_PARAMS);
+impl Question {
+    pub(super) fn parse(params: &Value) -> Result<Question, Fault> {
+        let question = Question::deserialize(params).map_err(|_| INVALID_PARAMS)?;
+        if question.queues.len() > MOST_QUEUES { Err(INVALID_PARAMS) } else { Ok(question) }
     }
-    let filter = Filter {
-        opcode: question.opcode,
-        wanted: question.status.map(|wanted| match wanted {
-            StatusWanted::Word(Word::InFlight) => Wanted::InFlight,
-            StatusWanted::Word(Word::Failed) => Wanted::Failed,
-            StatusWanted::Code(sct, sc) => Wanted::Status(Status::new(sct, sc)),
-        }),
-        lbas: question.lba.map(|(first, last)| RangeInclusive::new(first, last)),
-    };
-    let logs = || listed.iter().flat_map(|one| &one.queues);
-    let mut room = question.most.unwrap_or(100).min(MOST_COMMANDS);
-    let mut left = question.queues.len();
+
+    /// As it is asked.
+    pub(super) fn params(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.is_empty()
+    }
+
+    /// The part of it about some of the queues, which get their share of the commands.
+    pub(super) fn only(&self, wanted: impl Fn(u64) -> bool) -> Question {
+        let mut part = Question { queues: self.queues.clone(), ..*self };
+        part.queues.retain(|(handle, ..)| wanted(*handle));
+        part.most = Some((self.most() * part.queues.len()).div_ceil(self.queues.len().max(1)));
+        part
+    }
+
+    fn most(&self) -> usize {
+        self.most.unwrap_or(100).min(MOST_COMMANDS)
+    }
+
+    fn filter(&self) -> Filter {
+        Filter {
+            opcode: self.opcode,
+            wanted: self.status.map(|wanted| match wanted {
+                StatusWanted::Word(Word::InFlight) => Wanted::InFlight,
+                StatusWanted::Word(Word::Failed) => Wanted::Failed,
+                StatusWanted::Code(sct, sc) => Wanted::Status(Status::new(sct, sc)),
+            }),
+            lbas: self.lba.map(|(first, last)| RangeInclusive::new(first, last)),
+        }
+    }
+}
+
+pub(super) fn news(listed: &[Listed], question: &Question) -> News {
+    let filter = question.filter();
+    let find = |handle| listed.iter().flat_map(|one| &one.queues).find(|log| log.handle() == handle);
+    let elsewhere = |handle| find(handle).is_none() && member_of(handle).is_some();
+    let here = question.only(|handle| !elsewhere(handle));
+    let mut room = here.most();
+    let mut left = here.queues.len();
     let queues = question.queues.iter().map(|(handle, since, watched)| {
+        if elsewhere(*handle) {
+            return None;
+        }
         // What one queue does not need, those behind it may have.
         let share = room.div_ceil(left);
         left -= 1;
-        let log = logs().find(|log| log.handle() == *handle)?;
-        let news = look(log, *since, watched, share, &filter);
+        let news = look(find(*handle)?, *since, watched, share, &filter);
         room -= news.commands.len().min(share).min(room);
         Some(news)
     });
-    Ok(News { queues: fitting(queues).collect() })
+    News { queues: queues.collect() }
+}
+
+impl News {
+    /// Whether there are queues that are not here.
+    pub(super) fn lacks_some(&self) -> bool {
+        self.queues.contains(&None)
+    }
+
+    /// Takes in what a process answered to its part of the question, if it did in time. What it did not come to is
+    /// as it was.
+    pub(super) fn add(&mut self, question: &Question, asked: &Question, answer: Option<News>) {
+        let mut told = answer.map_or_else(Vec::new, |answer| answer.queues).into_iter();
+        for (handle, since, watched) in &asked.queues {
+            let unchanged =
+                || QueueNews { next: *since, unseen: 0, in_flight: watched.clone(), commands: Vec::new() };
+            let news = told.next().unwrap_or_else(|| Some(unchanged()));
+            let place = question.queues.iter().position(|(queue, ..)| queue == handle);
+            if let Some(place) = place.and_then(|place| self.queues.get_mut(place)) {
+                *place = news;
+            }
+        }
+    }
+
+    /// As many queues as one answer can hold, but at least the first one.
+    pub(super) fn fitting(mut self) -> News {
+        if let Some(Some(first)) = self.queues.first_mut() {
+            first.trim();
+        }
+        News { queues: fitting(self.queues).collect() }
+    }
+}
+
+impl QueueNews {
+    /// Leaves out what does not fit into an answer even alone: the oldest commands.
+    fn trim(&mut self) {
+        // Around the commands: numbers, and names.
+        let around = serialized_len(&self.in_flight) + 128;
+        let kept = fitting_in(LONGEST_LIST.saturating_sub(around), &self.commands).count();
+        self.unseen += (self.commands.len() - kept) as u64;
+        self.commands.truncate(kept);
+    }
 }
 
 fn look(log: &CmdLog, since: u64, watched: &[u64], most: usize, filter: &Filter) -> QueueNews {
@@ -204,6 +306,10 @@ mod tests {
         log.handle()
     }
 
+    fn ask(listed: &[Listed], params: Value) -> Result<News, Fault> {
+        Question::parse(&params).map(|question| news(listed, &question).fitting())
+    }
+
     #[test]
     fn counters_of_every_queue() {
         let listed = [controller(&[0]), controller(&[0, 3])];
@@ -224,7 +330,7 @@ mod tests {
     fn commands_since() {
         let listed = [controller(&[0, 1])];
         let handle = busy(&listed[0], 1);
-        let ask = |params: Value| news(&listed, &params).map(|found| serde_json::to_value(found).unwrap());
+        let ask = |params: Value| ask(&listed, params).map(|found| serde_json::to_value(found).unwrap());
         let found = ask(json!({"queues": [[handle, 17, []], [u64::MAX, 0, []]]})).unwrap();
         assert_eq!((&found["queues"][0]["next"], &found["queues"][0]["unseen"]), (&json!(20), &json!(0)));
         assert_eq!(found["queues"][1], json!(null));
@@ -271,7 +377,7 @@ mod tests {
         let listed = [controller(&[0, 1, 2])];
         let handles = [listed[0].queues[0].handle(), busy(&listed[0], 1), busy(&listed[0], 2)];
         let queues: Vec<_> = handles.iter().map(|handle| (*handle, 1, [0; 0])).collect();
-        let found = news(&listed, &json!({"queues": queues, "most": 20})).unwrap();
+        let found = ask(&listed, json!({"queues": queues, "most": 20})).unwrap();
         let told: Vec<_> = found.queues.iter().flatten().map(|queue| queue.commands.len()).collect();
         assert_eq!(told, [0, 10, 10]);
     }
@@ -286,11 +392,74 @@ mod tests {
                 log.answer(sequence, &Completion { status_and_phase: 2, ..Default::default() }, u64::MAX / 8);
             }
         }
-        let line = answer(&json!(u64::MAX), Ok(counts(&listed)));
+        let line = answer(&json!(u64::MAX), Ok(counts(&listed).fitting()));
         assert!((40_000..=LONGEST_ANSWER).contains(&line.len()), "{}", line.len());
         let queues: Vec<_> =
             listed[0].queues[..MOST_QUEUES].iter().map(|log| (log.handle(), 0, [0; 0])).collect();
-        let line = answer(&json!(u64::MAX), Ok(news(&listed, &json!({"queues": queues})).unwrap()));
+        let line = answer(&json!(u64::MAX), Ok(ask(&listed, json!({"queues": queues})).unwrap()));
         assert!((40_000..=LONGEST_ANSWER).contains(&line.len()), "{}", line.len());
+    }
+
+    #[test]
+    fn a_queue_that_no_answer_can_hold_is_told_in_part() {
+        let listed = [controller(&[1, 2])];
+        let log = &listed[0].queues[0];
+        // Failures are told beyond the 200 that were asked for; what is in flight takes room as well.
+        for number in 0..464 {
+            let sequence = log.record(&Command::read(u32::MAX, u64::MAX, 1), Ticks(u64::MAX / 2));
+            if number >= 128 {
+                let status_and_phase = if number < 192 { 2 } else { 0 };
+                let completion = Completion { status_and_phase, ..Default::default() };
+                log.answer(sequence, &completion, u64::MAX / 8);
+            }
+        }
+        let watched: Vec<u64> = (0..128).collect();
+        let found = ask(&listed, json!({"queues": [[log.handle(), 128, watched]], "most": 200})).unwrap();
+        let queue = found.queues[0].clone().unwrap();
+        let (found_of_it, passed_by) = (200 + 64 + 128, 464 - 128 - 200);
+        assert!((200..found_of_it).contains(&queue.commands.len()), "{}", queue.commands.len());
+        assert_eq!(queue.commands[0].0, 463);
+        assert_eq!((queue.next, queue.in_flight.len()), (464, 128));
+        assert_eq!(queue.unseen as usize + queue.commands.len(), passed_by + found_of_it);
+        let line = answer(&json!(u64::MAX), Ok(found));
+        assert!((60_000..=LONGEST_ANSWER).contains(&line.len()), "{}", line.len());
+    }
+
+    #[test]
+    fn counters_of_other_processes_come_on_top() {
+        let (own, theirs) = ([controller(&[0, 1])], [controller(&[0, 5]), controller(&[0, 6])]);
+        let mut theirs = counts(&theirs);
+        theirs.controllers[1].address = "0000:01:00.0".to_owned();
+        let (theirs, handle) = (serde_json::to_value(&theirs).unwrap(), theirs.queues[3].queue);
+        let all = counts(&own).and(serde_json::from_value(theirs).unwrap());
+        let places: Vec<_> = all.queues.iter().map(|queue| (queue.controller, queue.qid)).collect();
+        assert_eq!(places, [(0, 0), (0, 1), (0, 5), (1, 6)]);
+        assert_eq!(all.queues[3].queue, handle);
+        assert_eq!(all.controllers.len(), 2);
+    }
+
+    #[test]
+    fn news_of_other_processes_are_put_where_they_were_asked_for() {
+        let listed = [controller(&[1])];
+        let own = busy(&listed[0], 0);
+        let [first, second, third] = [1 << 24 | 7, 2 << 24 | 7, 1 << 24 | 8];
+        let queues = json!([[first, 3, [2]], [own, 0, []], [second, 4, [1]], [third, 5, []]]);
+        let question = Question::parse(&json!({"queues": queues, "most": 8, "opcode": 2})).unwrap();
+        let mut news = news(&listed, &question);
+        assert_eq!(news.queues[1].as_ref().unwrap().commands.len(), 3, "its share, and the one that failed");
+
+        let asked = question.only(|handle| handle >> 24 == 1);
+        let params = asked.params();
+        assert_eq!(
+            (&params["queues"], &params["most"]),
+            (&json!([[first, 3, [2]], [third, 5, []]]), &json!(4))
+        );
+        assert_eq!(Question::parse(&params).unwrap().opcode, Some(2));
+        let told = json!({"queues": [{"next": 9, "unseen": 0, "in_flight": [], "commands": []}, null]});
+        news.add(&question, &asked, serde_json::from_value(told).unwrap());
+        news.add(&question, &question.only(|handle| handle >> 24 == 2), None);
+        let next: Vec<_> = news.queues.iter().map(|queue| queue.as_ref().map(|queue| queue.next)).collect();
+        assert_eq!(next, [Some(9), Some(20), Some(4), None]);
+        assert_eq!(news.queues[2].as_ref().unwrap().in_flight, [1]);
     }
 }

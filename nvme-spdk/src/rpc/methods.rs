@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::live::{self, Counts, News};
-use super::members;
+use super::live::{self, Counts, News, Question};
+use super::members::{self, Members};
 use super::protocol::{Fault, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::registry::{self, Listed};
 use crate::traffic::{self, Amount};
@@ -51,10 +51,17 @@ pub(super) struct QueueRow {
 }
 
 /// Answers consoles.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Methods {
     /// The traffic that was told already.
     told: Amount,
+    members: Members,
+}
+
+impl Default for Methods {
+    fn default() -> Self {
+        Methods { told: Amount::default(), members: Members::of_this() }
+    }
 }
 
 impl Methods {
@@ -62,32 +69,53 @@ impl Methods {
         match method {
             "list_all_qpair" => {
                 no_params(params)?;
-                let theirs =
-                    members::list().into_iter().filter_map(|one| one.ask::<Vec<QueueRow>>(method, params));
-                let theirs = theirs.flatten().filter(|row| row.qid != ADMIN);
+                let theirs = self.members.ask::<Vec<QueueRow>>(method, params);
+                let theirs = theirs.into_iter().flatten().filter(|row| row.qid != ADMIN);
                 Ok(Answer::Queues(fitting(queues(&registry::list()).into_iter().chain(theirs)).collect()))
             }
             "get_iostat" => {
                 no_params(params)?;
-                let theirs =
-                    members::list().into_iter().filter_map(|one| one.ask::<[u64; 2]>(method, params));
-                let [bytes, commands] = self.traffic(traffic::total());
+                let theirs = self.members.ask::<[u64; 2]>(method, params);
                 let sum = |sum: [u64; 2], one: [u64; 2]| [sum[0] + one[0], sum[1] + one[1]];
-                Ok(Answer::Traffic(theirs.fold([bytes, commands], sum)))
+                Ok(Answer::Traffic(theirs.into_iter().fold(self.traffic(traffic::total()), sum)))
             }
             "get_cmdlog" => {
                 let handle = one_number(params)?;
-                let theirs = || members::with(handle)?.ask(method, params);
+                let theirs = || self.members.with(handle)?.ask(method, params);
                 let texts = commands(&registry::list(), handle).or_else(theirs);
                 Ok(Answer::Commands(texts.ok_or(INVALID_PARAMS)?))
             }
             "nvme_queues" => {
                 no_params(params)?;
-                Ok(Answer::Counts(live::counts(&registry::list())))
+                let theirs = self.members.ask::<Counts>(method, params);
+                Ok(Answer::Counts(
+                    theirs.into_iter().fold(live::counts(&registry::list()), Counts::and).fitting(),
+                ))
             }
-            "nvme_cmdlog_since" => Ok(Answer::News(live::news(&registry::list(), params)?)),
+            "nvme_cmdlog_since" => {
+                let question = Question::parse(params)?;
+                let news = live::news(&registry::list(), &question);
+                Ok(Answer::News(self.news_of_members(method, &question, news).fitting()))
+            }
             _ => Err(METHOD_NOT_FOUND),
         }
+    }
+
+    /// With what members say about the queues that are not here.
+    fn news_of_members(&self, method: &str, question: &Question, mut news: News) -> News {
+        if !news.lacks_some() {
+            return news;
+        }
+        let theirs = self.members.list().into_iter();
+        let asked = theirs.map(|member| (question.only(|handle| member.has(handle)), member));
+        let (questions, members): (Vec<_>, Vec<_>) =
+            asked.filter(|(question, _)| !question.is_empty()).unzip();
+        let params = questions.iter().map(Question::params);
+        let answers = members::ask_each(method, members.into_iter().zip(params).collect());
+        for (asked, answer) in questions.iter().zip(answers) {
+            news.add(question, asked, answer);
+        }
+        news
     }
 
     /// What came on top since the last time.
@@ -131,22 +159,35 @@ fn queues(controllers: &[Listed]) -> Vec<QueueRow> {
 /// Two texts per command, the newest first; `None` if no live queue has that handle.
 fn commands(controllers: &[Listed], handle: u64) -> Option<Vec<String>> {
     let log = controllers.iter().flat_map(|c| &c.queues).find(|log| log.handle() == handle)?;
-    Some(fitting(log.show(MOST_COMMANDS).into_iter()).flatten().collect())
+    Some(fitting(log.show(MOST_COMMANDS)).flatten().collect())
 }
 
 /// As many of the first items as one answer can hold.
-pub(super) fn fitting<T: Serialize>(items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
-    let mut room = LONGEST_LIST;
-    items.take_while(move |item| {
-        let taken = serde_json::to_string(item).map_or(usize::MAX, |text| text.len() + 1);
+pub(super) fn fitting<T: Serialize>(items: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
+    fitting_in(LONGEST_LIST, items)
+}
+
+/// As many of the first items as there is room for.
+pub(super) fn fitting_in<T: Serialize>(
+    mut room: usize,
+    items: impl IntoIterator<Item = T>,
+) -> impl Iterator<Item = T> {
+    items.into_iter().take_while(move |item| {
+        let taken = serialized_len(item).saturating_add(1);
         let fits = taken <= room;
         room = room.saturating_sub(taken);
         fits
     })
 }
 
+pub(super) fn serialized_len<T: Serialize>(item: &T) -> usize {
+    serde_json::to_string(item).map_or(usize::MAX, |text| text.len())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
     use std::sync::Arc;
 
     use serde_json::json;
@@ -250,5 +291,40 @@ mod tests {
         }
         assert_eq!(methods.call("list_all_qpair", &json!([1])), Err(INVALID_PARAMS));
         assert_eq!(methods.call("reboot", &json!(null)), Err(METHOD_NOT_FOUND));
+    }
+
+    #[test]
+    fn members_are_asked_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        // Init is always there.
+        let listener = UnixListener::bind(folder.path().join("rpc-1.sock")).unwrap();
+        let handle = 1 << 24 | 1;
+        let results = [
+            json!({"now": 1, "controllers": [{"address": "a", "model": "m"}],
+                   "queues": [{"queue": handle, "controller": 0, "qid": 4, "depth": 8, "in_flight": 1,
+                               "completed": 2, "failed": 3, "bytes": 4}]}),
+            json!({"queues": [{"next": 7, "unseen": 0, "in_flight": [], "commands": []}]}),
+        ];
+        let member = std::thread::spawn(move || {
+            results.map(|result| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 4096];
+                let len = stream.read(&mut request).unwrap();
+                writeln!(stream, "{}", json!({"jsonrpc": "2.0", "id": 1, "result": result})).unwrap();
+                serde_json::from_slice::<Value>(&request[..len]).unwrap()
+            })
+        });
+        let mut methods = Methods { told: Amount::default(), members: Members::at(folder.path()) };
+        let mut call = |method, params| serde_json::to_value(methods.call(method, &params).unwrap()).unwrap();
+        let counts = call("nvme_queues", json!(null));
+        assert!(
+            counts["queues"].as_array().unwrap().iter().any(|queue| queue["queue"] == handle),
+            "{counts}"
+        );
+        let gone = 2 << 24;
+        let news = call("nvme_cmdlog_since", json!({"queues": [[gone, 0, []], [handle, 5, [4]]]}));
+        assert_eq!((&news["queues"][0], &news["queues"][1]["next"]), (&json!(null), &json!(7)));
+        let [_, asked] = member.join().unwrap();
+        assert_eq!(asked["params"]["queues"], json!([[handle, 5, [4]]]));
     }
 }

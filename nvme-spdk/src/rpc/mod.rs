@@ -17,8 +17,8 @@
 //! | `nvme_queues` | none | controllers, and queues with what they counted so far: see below |
 //! | `nvme_cmdlog_since` | which queues and commands | the commands that are new in their logs: see below |
 //!
-//! Queues of processes that share this one's controllers (see [`Env::owner`](crate::Env::owner)) are in the answers
-//! of the first three, not in those of the others.
+//! Queues of processes that share this one's controllers (see [`Env::owner`](crate::Env::owner)) are in all answers,
+//! but for their admin queues, which are this one's.
 //!
 //! The first three are what editors made for pynvme know; their answers never change. The others are for consoles
 //! that come back every second, and cost the queues nothing: they read counters and logs that are kept anyway.
@@ -43,8 +43,8 @@
 //!
 //! Each queue comes with the number of the first command that is wanted, and the numbers of earlier ones that were in
 //! flight. `most`, 100 at first and at most 200, `opcode`, `status` (`"in flight"`, `"failed"` or `[type, code]`) and
-//! `lba` (first and last) are optional. The answer has as many of the queues as fit, in the same order, null for one
-//! that is gone: the number of the next command, how many nobody could look at because there were too many, those
+//! `lba` (first and last) are optional. The answer has as many of the queues as fit, in the same order (ask for the
+//! rest again), null for one that is gone: the number of the next command, how many nobody could look at because there were too many, those
 //! that were seen in flight, and the newest ones that are wanted. A command is its number, its time of submission in
 //! microseconds since 1970, its 64 bytes, and, unless it is in flight, its latency in nanoseconds and the 16 bytes of
 //! its completion. The last 64 commands of a queue that failed are found also when its log has long gone over them.
@@ -130,11 +130,15 @@ impl Server {
     }
 
     /// As [`start`](Self::start) at a path of this process alone, where consoles look as well: `<path>.<pid>`. Sockets
-    /// that dead processes have left at such paths are removed.
+    /// that dead processes have left at such paths are removed. Where the path is this process's alone already, as that
+    /// of one that shares another's environment is, this is [`start`](Self::start).
     ///
     /// # Errors
     /// [`Error::Rpc`] when nothing can be created there.
     pub fn start_beside(path: impl AsRef<Path>) -> Result<Server> {
+        if members::path_of_this().is_some_and(|own| own == path.as_ref()) {
+            return Server::start(path);
+        }
         socket::sweep(path.as_ref());
         Server::start(socket::beside(path.as_ref(), std::process::id()))
     }

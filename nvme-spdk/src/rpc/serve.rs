@@ -1,4 +1,5 @@
-//! The server's loop: one thread for all connections, none of which can hold up another.
+//! The server's loop: one thread for all connections. None of them can hold up another, but for the moment that
+//! [members](super::members) are given to answer.
 
 use std::io::{self, Read};
 use std::net::Shutdown;

@@ -7,6 +7,7 @@ variable NVME_PROGRESS switches bars off (0).
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -37,6 +38,9 @@ def _bars():
         console=Console(stderr=True),
         transient=True,
         auto_refresh=False,
+        # What scripts print goes where they print it.
+        redirect_stdout=False,
+        redirect_stderr=False,
     )
 
 
@@ -52,6 +56,8 @@ class _Screen:
             if self.users == 0:
                 self.bars = _bars()
                 if self.bars is not None:
+                    # Whatever is shown then: the cursor is back when the process has ended.
+                    atexit.register(self._stop)
                     self.bars.start()
             self.users += 1
             return self.bars
@@ -61,8 +67,12 @@ class _Screen:
         with _lock:
             self.users -= 1
             if self.users == 0 and self.bars is not None:
-                self.bars.stop()
-                self.bars = None
+                atexit.unregister(self._stop)
+                self._stop()
+
+    def _stop(self):
+        bars, self.bars = self.bars, None
+        bars.stop()
 
 
 _screen = _Screen()
@@ -72,6 +82,7 @@ class Task:
     """Something that takes long."""
 
     def __init__(self):
+        _end_what_nobody_looks_at()
         self._bars = _screen.enter()
         self._id = None
         self._next_line = LINE_PERIOD
@@ -115,6 +126,10 @@ def _say(line: str) -> None:
 _LOGS = {0x81: "sanitize", 0x06: "self test"}
 
 
+# Seconds without a look after which nobody seems to look any more.
+PATIENCE = 10
+
+
 class _Behind:
     """Such an operation, between two looks of the script."""
 
@@ -130,18 +145,35 @@ class _Behind:
             busy, fraction = log["SOS"] == 2, log["SPROG"] / 65536
         else:
             busy, fraction = log["CDSTO"] != 0, log["CDSTC"] / 100
+        self.seen = time.monotonic()
         if self.task is None and busy:
-            self.task, self.begin = Task(), time.monotonic()
+            self.task, self.begin = Task(), self.seen
         if self.task is not None:
-            self.task.update(log.name, time.monotonic() - self.begin, fraction, "")
-        if self.task is not None and not busy:
+            self.task.update(log.name, self.seen - self.begin, fraction, "")
+        if not busy:
+            self.end()
+
+    def end(self) -> None:
+        """It is over, or nobody looks."""
+        if self.task is not None:
             self.task.end()
             self.task = None
 
 
-_behind = {lid: _Behind() for lid in _LOGS}
+# By controller and log page.
+_behind: dict[tuple[str, int], _Behind] = {}
+_looking = threading.RLock()
 
 
-def observe(lid: int, data: bytes) -> None:
-    """A script has read such a log page."""
-    _behind[lid].show(lid, data)
+def observe(controller: str, lid: int, data: bytes) -> None:
+    """A script has read such a log page of the controller at an address."""
+    with _looking:
+        _end_what_nobody_looks_at()
+        _behind.setdefault((controller, lid), _Behind()).show(lid, data)
+
+
+def _end_what_nobody_looks_at() -> None:
+    with _looking:
+        for behind in _behind.values():
+            if behind.task is not None and time.monotonic() - behind.seen > PATIENCE:
+                behind.end()

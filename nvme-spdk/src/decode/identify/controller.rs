@@ -142,7 +142,8 @@ pub(super) const FIELDS: &[Spec] = &[
             (1, "block erase"),
             (2, "overwrite"),
             (29, "no-deallocate inhibited"),
-            (30, "media is modified after sanitize"),
+            (30, "media is not modified further after sanitize"),
+            (31, "media is modified further after sanitize"),
         ])
         .quiet(),
     bytes(335, 332, "HMMINDS", "Host Memory Buffer Minimum Descriptor Entry Size").unit("× 4 KiB").quiet(),
@@ -235,7 +236,7 @@ pub(super) const PRIMARY: &[Spec] = &[
     bytes(75, 74, "VIPRT", "VI Resources Private Total"),
 ];
 
-const POWER_STATE: &[Spec] = &[
+pub(super) const POWER_STATE: &[Spec] = &[
     bytes(1, 0, "MP", "Maximum Power").unit("in units of MXPS"),
     bits(3, 0, 0, "MXPS", "Max Power Scale").one_of(&[(0, "0.01 W"), (1, "0.0001 W")]),
     bits(3, 1, 1, "NOPS", "Non-Operational State").quiet(),
@@ -273,7 +274,15 @@ fn sgl(support: u128) -> String {
         2 => "aligned to dwords",
         _ => "reserved",
     };
-    let bits = [(2, "keyed data block"), (16, "bit bucket"), (19, "longer than the data"), (20, "offset")];
+    let bits = [
+        (2, "keyed data block"),
+        (16, "bit bucket"),
+        (17, "metadata in one buffer"),
+        (18, "longer than the data"),
+        (19, "metadata by SGL"),
+        (20, "offset"),
+        (21, "transport data block"),
+    ];
     let set = bits.iter().filter(|(bit, _)| support >> bit & 1 == 1).map(|(_, name)| *name);
     std::iter::once(kind).chain(set).collect::<Vec<_>>().join(", ")
 }
@@ -290,8 +299,10 @@ mod tests {
         data[77] = 5;
         data[80..84].copy_from_slice(&0x0001_0400_u32.to_le_bytes());
         data[263] = 1;
+        data[328..332].copy_from_slice(&(1_u32 << 31 | 1 << 1).to_le_bytes());
         data[512] = 0x66;
         data[520] = 0x44;
+        data[536..540].copy_from_slice(&(1_u32 << 18 | 1).to_le_bytes());
         data[2048 + 32..2048 + 34].copy_from_slice(&25_u16.to_le_bytes());
         let controller = identify(0x01, &data);
         let said = |name| {
@@ -304,6 +315,9 @@ mod tests {
         assert_eq!(said("VER"), ("0x10400".to_owned(), "1.4.0".to_owned()));
         assert_eq!(said("SQES"), ("6".to_owned(), "64 bytes".to_owned()));
         assert_eq!(said("ONCS"), ("0x44".to_owned(), "dataset management, timestamp".to_owned()));
+        let sanitize = "block erase, media is modified further after sanitize";
+        assert_eq!(said("SANICAP"), ("0x80000002".to_owned(), sanitize.to_owned()));
+        assert_eq!(said("SGLS"), ("0x40001".to_owned(), "any alignment, longer than the data".to_owned()));
         assert_eq!(controller.parts.len(), 2);
         assert_eq!(controller.parts[1].number("MP"), Some(25));
     }

@@ -20,7 +20,7 @@ pub(super) fn controllers(data: &[u8]) -> Vec<Decoded> {
     entries(data, 2, 2, listed, |_, entry| Some(Decoded::new("Controller", read(entry, CONTROLLER))))
 }
 
-const SECONDARY: &[Spec] = &[
+pub(super) const SECONDARY: &[Spec] = &[
     bytes(1, 0, "SCID", "Secondary Controller Identifier"),
     bytes(3, 2, "PCID", "Primary Controller Identifier"),
     bits(4, 0, 0, "SCS", "Secondary Controller State").one_of(&[(0, "offline"), (1, "online")]),
@@ -79,7 +79,7 @@ fn descriptor(data: &[u8], kind: u8, identifier: &[u8]) -> Vec<super::super::Fie
     fields
 }
 
-const UUID: &[Spec] = &[
+pub(super) const UUID: &[Spec] = &[
     bits(0, 1, 0, "IDASS", "Identifier Association").one_of(&[
         (0, "none reported"),
         (1, "PCI Vendor ID"),

@@ -90,6 +90,7 @@ const STRUCTURES: &[Structure] = &[
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::layout::assert_apart;
     use super::*;
 
     #[test]
@@ -99,11 +100,13 @@ mod tests {
 
     #[test]
     fn fields_do_not_overlap_and_end_in_the_structure() {
-        for (fields, size) in
-            [(controller::FIELDS, 4096), (namespace::FIELDS, 4096), (namespace::INDEPENDENT, 4096)]
+        for structure in STRUCTURES {
+            assert_apart(structure.name, 4096, &[(0, structure.fields)]);
+        }
+        for (entry, size) in
+            [(controller::POWER_STATE, 32), (namespace::FORMAT, 4), (lists::SECONDARY, 32), (lists::UUID, 32)]
         {
-            // All that fit are there with all bytes, and none with one less than each needs.
-            assert_eq!(read(&vec![0; size], fields).len(), fields.len());
+            assert_apart("entry", size, &[(0, entry)]);
         }
     }
 

@@ -91,7 +91,7 @@ pub(super) const INDEPENDENT: &[Spec] = &[
     bits(14, 0, 0, "NSTAT", "Namespace Status: ready"),
 ];
 
-const FORMAT: &[Spec] = &[
+pub(super) const FORMAT: &[Spec] = &[
     bytes(2, 2, "LBADS", "LBA Data Size").told(|power| match power {
         0 => "not available".to_owned(),
         9..=31 => format!("{} bytes", 1_u64 << power),

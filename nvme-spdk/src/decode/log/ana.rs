@@ -6,7 +6,7 @@ use super::super::layout::{Spec, bits, bytes, number_at, read};
 pub(super) const FIELDS: &[Spec] =
     &[bytes(7, 0, "CHGCNT", "Change Count"), bytes(9, 8, "NAGD", "Number of ANA Group Descriptors")];
 
-const GROUP: &[Spec] = &[
+pub(super) const GROUP: &[Spec] = &[
     bytes(3, 0, "AGID", "ANA Group ID"),
     bytes(7, 4, "NNV", "Number of NSID Values"),
     bytes(15, 8, "CHGCNT", "Change Count"),

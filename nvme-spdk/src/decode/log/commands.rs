@@ -4,10 +4,10 @@ use crate::command::{Command, admin_opcode};
 
 use super::super::command::command_name;
 use super::super::decoded::Decoded;
-use super::super::layout::{Spec, bits, entries, flag, number_at, read};
+use super::super::layout::{Spec, bits, dw, entries, flag, number_at, read};
 use super::super::{Queue, feature};
 
-const EFFECTS: &[Spec] = &[
+pub(super) const EFFECTS: &[Spec] = &[
     bits(0, 0, 0, "CSUPP", "Command Supported").hidden(),
     flag(0, 1, "LBCC", "Logical Block Content Change"),
     flag(0, 2, "NCC", "Namespace Capability Change"),
@@ -25,20 +25,19 @@ const EFFECTS: &[Spec] = &[
 
 /// The commands that are supported: 256 admin commands, then 256 I/O commands.
 pub(super) fn effects(data: &[u8]) -> Vec<Decoded> {
-    entries(data, 0, 4, 512, |index, entry| {
+    supported(data, 512, EFFECTS, |index| {
         let (queue, kind) = if index < 256 { (Queue::Admin, "Admin") } else { (Queue::Io, "I/O") };
         let opcode = index as u8;
-        let supported = number_at(entry, 0, 4) & 1 == 1;
         // Without more than the opcode, a fabrics command is any of them.
         let name = match opcode {
             admin_opcode::FABRICS => "Fabrics Command",
             _ => command_name(&Command::admin(opcode), queue).unwrap_or("unknown"),
         };
-        supported.then(|| Decoded::new(format!("{kind} {opcode:02X}h {name}"), read(entry, EFFECTS)))
+        format!("{kind} {opcode:02X}h {name}")
     })
 }
 
-const FEATURE: &[Spec] = &[
+pub(super) const FEATURE: &[Spec] = &[
     bits(0, 0, 0, "FSUPP", "Feature Supported").hidden(),
     flag(0, 1, "UDCC", "User Data Content Change"),
     flag(0, 2, "NCC", "Namespace Capability Change"),
@@ -49,25 +48,25 @@ const FEATURE: &[Spec] = &[
 
 /// The features that are supported.
 pub(super) fn features(data: &[u8]) -> Vec<Decoded> {
-    entries(data, 0, 4, 256, |index, entry| {
-        let supported = number_at(entry, 0, 4) & 1 == 1;
-        let name = feature::name(index as u8);
-        supported.then(|| Decoded::new(format!("Feature {index:02X}h {name}"), read(entry, FEATURE)))
-    })
+    supported(data, 256, FEATURE, |index| format!("Feature {index:02X}h {}", feature::name(index as u8)))
 }
 
-const LOG_PAGE: &[Spec] = &[
+pub(super) const LOG_PAGE: &[Spec] = &[
     bits(0, 0, 0, "LSUPP", "Log Page Supported").hidden(),
     flag(0, 1, "IOS", "Index Offset Supported"),
-    flag(0, 16, "ECR", "Establish Context and Read"),
+    dw(0, 31, 16, "LIDSP", "LID Specific Parameter").hex().quiet(),
 ];
 
 /// The log pages that are supported.
 pub(super) fn log_pages(data: &[u8]) -> Vec<Decoded> {
-    entries(data, 0, 4, 256, |index, entry| {
+    supported(data, 256, LOG_PAGE, |index| format!("Log page {index:02X}h {}", super::name(index as u8)))
+}
+
+/// The entries of which bit 0 says that what they are about is supported.
+fn supported(data: &[u8], most: usize, specs: &[Spec], name: impl Fn(usize) -> String) -> Vec<Decoded> {
+    entries(data, 0, 4, most, |index, entry| {
         let supported = number_at(entry, 0, 4) & 1 == 1;
-        let name = super::name(index as u8);
-        supported.then(|| Decoded::new(format!("Log page {index:02X}h {name}"), read(entry, LOG_PAGE)))
+        supported.then(|| Decoded::new(name(index), read(entry, specs)))
     })
 }
 
@@ -86,7 +85,9 @@ mod tests {
             ["Admin 80h Format NVM: LBCC, CSE 2 (one at a time in the subsystem)", "I/O 01h Write: LBCC"]
         );
         data[4 * 2] = 1;
+        data[4 * 0x0d..][..4].copy_from_slice(&[1, 0, 1, 0]);
         assert_eq!(log_page(0, &data).parts[0].to_string(), "Log page 02h SMART / Health Information");
+        assert_eq!(log_page(0, &data).parts[1].to_string(), "Log page 0Dh Persistent Event Log: LIDSP 0x1");
         assert_eq!(log_page(0x12, &data).parts[0].to_string(), "Feature 02h Power Management");
     }
 }

@@ -9,7 +9,7 @@ pub(super) const FIELDS: &[Spec] = &[
     bytes(17, 16, "RECFMT", "Record Format"),
 ];
 
-const ENTRY: &[Spec] = &[
+pub(super) const ENTRY: &[Spec] = &[
     bytes(0, 0, "TRTYPE", "Transport Type").one_of(&[
         (1, "RDMA"),
         (2, "Fibre Channel"),

@@ -5,7 +5,7 @@ use crate::status::Status;
 use super::super::decoded::Decoded;
 use super::super::layout::{Spec, bits, bytes, entries, number_at, read};
 
-const ENTRY: &[Spec] = &[
+pub(super) const ENTRY: &[Spec] = &[
     bytes(7, 0, "ECNT", "Error Count"),
     bytes(9, 8, "SQID", "Submission Queue ID"),
     bytes(11, 10, "CID", "Command ID").hex(),

@@ -28,7 +28,7 @@ pub(super) const RESERVATION: &[Spec] = &[
 ];
 
 pub(super) const LBA_STATUS: &[Spec] = &[
-    bytes(3, 0, "LSLPLEN", "LBA Status Log Page Length").unit("dwords"),
+    bytes(3, 0, "LSLPLEN", "LBA Status Log Page Length").unit("bytes"),
     bytes(7, 4, "NLSLNE", "Number of LBA Status Log Namespace Elements"),
     bytes(11, 8, "ESTULB", "Estimate of Unrecoverable Logical Blocks"),
     bytes(15, 14, "LSGC", "LBA Status Generation Counter"),

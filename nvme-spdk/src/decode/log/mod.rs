@@ -74,8 +74,8 @@ const PAGES: &[Page] = &[
     page(0x04, "Changed Attached Namespace List", &[], lists::namespaces),
     page(0x05, "Commands Supported and Effects", &[], commands::effects),
     page(0x06, "Device Self-test", self_test::FIELDS, self_test::results),
-    page(0x07, "Telemetry Host-Initiated", telemetry::FIELDS, no_parts),
-    page(0x08, "Telemetry Controller-Initiated", telemetry::FIELDS, no_parts),
+    page(0x07, "Telemetry Host-Initiated", telemetry::HOST_INITIATED, no_parts),
+    page(0x08, "Telemetry Controller-Initiated", telemetry::CONTROLLER_INITIATED, no_parts),
     page(0x09, "Endurance Group Information", endurance::FIELDS, no_parts),
     page(0x0a, "Predictable Latency Per NVM Set", &[], no_parts),
     page(0x0b, "Predictable Latency Event Aggregate", &[], no_parts),
@@ -92,11 +92,18 @@ const PAGES: &[Page] = &[
     page(0x16, "Rotational Media Information", &[], no_parts),
     page(0x17, "Dispersed Namespace Participating NVM Subsystems", &[], no_parts),
     page(0x18, "Management Address List", &[], no_parts),
+    page(0x19, "Physical Interface Receiver Eye Opening Measurement", &[], no_parts),
+    page(0x1a, "Reachability Groups", &[], no_parts),
+    page(0x1b, "Reachability Associations", &[], no_parts),
+    page(0x1c, "Changed Allocated Namespace List", &[], lists::namespaces),
     page(0x20, "FDP Configurations", &[], no_parts),
     page(0x21, "Reclaim Unit Handle Usage", &[], no_parts),
     page(0x22, "FDP Statistics", endurance::FDP_STATISTICS, no_parts),
     page(0x23, "FDP Events", &[], no_parts),
     page(0x70, "Discovery", discovery::FIELDS, discovery::entries_of),
+    page(0x71, "Host Discovery", &[], no_parts),
+    page(0x72, "AVE Discovery", &[], no_parts),
+    page(0x73, "Pull Model DDC Request", &[], no_parts),
     page(0x80, "Reservation Notification", lists::RESERVATION, no_parts),
     page(0x81, "Sanitize Status", sanitize::FIELDS, no_parts),
     page(0xbf, "Changed Zone List", lists::CHANGED_ZONES, lists::zones),
@@ -106,11 +113,39 @@ const PAGES: &[Page] = &[
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::layout::assert_apart;
     use super::*;
 
     #[test]
     fn sorted() {
         assert!(PAGES.is_sorted_by(|a, b| a.lid < b.lid));
+    }
+
+    #[test]
+    fn fields_do_not_overlap_and_end_in_their_structure() {
+        for page in PAGES {
+            // Of those with entries behind them, the head.
+            let size = match page.lid {
+                0x06 => 4,
+                0x0c | 0x0e => 16,
+                0x22 | 0x80 => 64,
+                0x70 => 1024,
+                0xbf => 8,
+                _ => 512,
+            };
+            assert_apart(page.name, size, &[(0, page.fields)]);
+        }
+        for (entry, size) in [
+            (ana::GROUP, 32),
+            (commands::EFFECTS, 4),
+            (commands::FEATURE, 4),
+            (commands::LOG_PAGE, 4),
+            (discovery::ENTRY, 1024),
+            (error::ENTRY, 64),
+            (self_test::RESULT, 28),
+        ] {
+            assert_apart("entry", size, &[(0, entry)]);
+        }
     }
 
     proptest! {

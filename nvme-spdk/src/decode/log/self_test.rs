@@ -1,7 +1,7 @@
 //! Device Self-test (NVMe base specification, "Device Self-test Log Page").
 
 use super::super::admin::SELF_TESTS;
-use super::super::decoded::Decoded;
+use super::super::decoded::{Decoded, Field};
 use super::super::layout::{Names, Spec, bits, bytes, entries, number_at, read};
 
 pub(super) const FIELDS: &[Spec] = &[
@@ -12,7 +12,7 @@ pub(super) const FIELDS: &[Spec] = &[
 const OPERATIONS: Names =
     &[(0, "none"), (1, "short"), (2, "extended"), (3, "host-initiated refresh"), (0xe, "vendor specific")];
 
-const RESULT: &[Spec] = &[
+pub(super) const RESULT: &[Spec] = &[
     bits(0, 3, 0, "DSTR", "Device Self-test Result").one_of(&[
         (0x0, "completed without error"),
         (0x1, "aborted by a Device Self-test command"),
@@ -42,8 +42,16 @@ const RESULT: &[Spec] = &[
 pub(super) fn results(data: &[u8]) -> Vec<Decoded> {
     entries(data, 4, 28, 20, |index, entry| {
         let used = number_at(entry, 0, 1) & 0xf != 0xf && number_at(entry, 0, 1) != 0;
-        used.then(|| Decoded::new(format!("Result {index}"), read(entry, RESULT)))
+        used.then(|| Decoded::new(format!("Result {index}"), valid(read(entry, RESULT), entry)))
     })
+}
+
+/// Without what the Valid Diagnostic Information, byte 2, says is not valid.
+fn valid(mut fields: Vec<Field>, entry: &[u8]) -> Vec<Field> {
+    const VALID: Names = &[(0, "NSID"), (1, "FLBA"), (2, "SCT"), (3, "SC")];
+    let bits = number_at(entry, 2, 1);
+    fields.retain(|field| !VALID.iter().any(|(bit, name)| field.name == *name && bits >> bit & 1 == 0));
+    fields
 }
 
 #[cfg(test)]
@@ -55,13 +63,19 @@ mod tests {
         let mut data = [0; 564];
         (data[0], data[1]) = (2, 30);
         (data[4], data[8]) = (0x17, 100);
-        data[4 + 16] = 55;
+        (data[4 + 2], data[4 + 12], data[4 + 16], data[4 + 25]) = (2, 1, 55, 0x81);
         data[32] = 0x0f;
         let log = log_page(6, &data);
         assert_eq!(log.to_string(), "Device Self-test: CDSTO 2 (extended), CDSTC 30 (percent); Result 0");
         assert_eq!(
             log.parts[0].to_string(),
             "Result 0: DSTR 7 (failed in the segments that it says), DSTC 1 (short), POH 100, FLBA 55"
+        );
+        assert_eq!(log.parts[0].number("SC"), None);
+        data[4 + 2] = 0b1101;
+        assert_eq!(
+            log_page(6, &data).parts[0].to_string(),
+            "Result 0: DSTR 7 (failed in the segments that it says), DSTC 1 (short), POH 100, NSID 1, SC 0x81"
         );
     }
 }

@@ -44,7 +44,8 @@ class Client:
                 if "result" not in answer:
                     raise Ended(f"{request['method']}: {answer['error']['message']}")
                 answers.append(answer["result"])
-        except (OSError, ValueError) as why:
+        # What is no server of this project may answer anything.
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as why:
             raise Ended(f"it has ended ({why})") from None
         return answers
 

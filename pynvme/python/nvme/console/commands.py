@@ -15,6 +15,9 @@ KEPT = 1000
 # As many are asked for at a time: nobody reads more in a second.
 ASKED = 100
 
+# The process takes as many queues in a question.
+MOST_QUEUES = 64
+
 
 @dataclass(frozen=True)
 class Command:
@@ -141,23 +144,30 @@ class CommandLog:
         self._commands: dict[tuple[int, int], Command] = {}
         # By queue: the next command, and those that were in flight.
         self._places: dict[int, tuple[int, list[int]]] = {}
+        # By queue: when the process told about it last, counted in answers.
+        self._told: dict[int, int] = {}
+        self._answers = 0
         self.unseen = 0
 
     def question(self, queues: Iterable[Queue]):
         """What to ask the process for, and the queues that are asked."""
-        asked = [queue for queue in queues if self.filter.wants(queue)][:64]
+        wanted = [queue for queue in queues if self.filter.wants(queue)]
+        for handle in self._places.keys() - {queue.handle for queue in wanted}:
+            self._leave(handle)
+        # There may be more than fit into a question or its answer: those that have waited for longest come first.
+        asked = sorted(wanted, key=lambda queue: self._told.get(queue.handle, 0))[:MOST_QUEUES]
         places = [[queue.handle, *self._places.get(queue.handle, (0, []))] for queue in asked]
         return {"queues": places, "most": ASKED, **self.filter.parameters}, asked
 
     def absorb(self, answer: dict, asked: list[Queue]) -> None:
         """Take in the answer."""
         self.unseen = 0
-        told = {queue.handle: news for queue, news in zip(asked, answer["queues"]) if news is not None}
-        for handle in self._places.keys() - told.keys():
-            del self._places[handle]
-            self._forget(handle, set())
-        for queue in asked:
-            if (news := told.get(queue.handle)) is None:
+        self._answers += 1
+        # Not all that were asked for may have fitted: those that are missing stay as they are.
+        for queue, news in zip(asked, answer["queues"]):
+            self._told[queue.handle] = self._answers
+            if news is None:
+                self._leave(queue.handle)
                 continue
             # What was there before anybody looked was not missed.
             if queue.handle in self._places:
@@ -178,6 +188,11 @@ class CommandLog:
                 self._commands[command.key] = command
         if len(self._commands) > KEPT:
             self._commands = {command.key: command for command in self.newest()[:KEPT]}
+
+    def _leave(self, handle: int) -> None:
+        """A queue that is gone, or not wanted any more."""
+        if self._places.pop(handle, None) is not None:
+            self._forget(handle, set())
 
     def _forget(self, queue: int, in_flight: set[int]) -> None:
         """Commands that are not in flight any more; how they ended comes with the answer, if anybody knows."""

@@ -16,8 +16,12 @@ LEAST_LOG = 300
 LEAST_COMMANDS = 3
 LEAST_POINTS = 24
 
-# Warnings of a test.
+# Warnings of a test, and characters of each.
 WARNINGS = 100
+WARNING = 1 << 12
+
+# Outcomes that are kept whatever happens.
+BAD = ("failed", "error")
 
 # About what a value of a curve, and what is around a command, takes.
 POINT = 22
@@ -26,35 +30,65 @@ ROW = 420
 
 def fit(session, render):
     """The page that render() makes of a session, cut until it is small enough; changes the session."""
-    page = ""
-    for scale in (1, 1 / 2, 1 / 4, 1 / 8, 1 / 32):
-        shrink(session, scale)
+    uncut = _texts(session["tests"])
+    for scale in (1, 1 / 4, 1 / 32):
+        shrink(session, scale, uncut)
         page = render(session)
-        if len(page.encode(errors="backslashreplace")) < LIMIT:
-            break
+        if _size(page) < LIMIT:
+            return page
+    for test in session["tests"]:
+        if test["outcome"] not in BAD:
+            for key in ("workers", "log", "warnings", "commands"):
+                test[key] = []
+    page = render(session)
+    while (size := _size(page)) >= LIMIT and session["tests"]:
+        # Nine tenths, as what is around the tests takes room as well.
+        _leave_out(session, len(session["tests"]) * LIMIT * 9 // (size * 10))
+        page = render(session)
     return page
 
 
-def shrink(session, scale=1.0):
+def _size(page):
+    return len(page.encode(errors="backslashreplace"))
+
+
+def _leave_out(session, most):
+    """Keep so many tests, in their order: those that failed first of all."""
+    tests = session["tests"]
+    places = sorted(range(len(tests)), key=lambda place: tests[place]["outcome"] not in BAD)
+    session["tests"] = [tests[place] for place in sorted(places[:most])]
+    session["left_out"] = session.get("left_out", 0) + len(tests) - len(session["tests"])
+
+
+def shrink(session, scale, uncut):
     """Cut what a page has no room for."""
     tests = session["tests"]
-    _logs(tests, LOGS * scale)
+    _logs(tests, LOGS * scale, uncut)
     _commands(tests, COMMANDS * scale)
     for test in tests:
         test.setdefault("warned", len(test["warnings"]))
         del test["warnings"][max(3, int(WARNINGS * scale)) :]
+        for warning in test["warnings"]:
+            warning["text"] = cut(
+                warning.setdefault("uncut", warning["text"]), max(LEAST_LOG, int(WARNING * scale))
+            )
     workers = [worker for test in tests for worker in test["workers"]]
     _curves(workers + [worker["before"] for worker in workers if "before" in worker], scale)
 
 
-def _logs(tests, room):
-    sections = [section for test in tests for section in test["log"]]
-    texts = [text for _, text in sections] + [test["message"] for test in tests]
-    limit = _limit([len(text) for text in texts], room, 1 << 18, LEAST_LOG)
-    for section in sections:
-        section[1] = cut(section[1], limit)
-    for test in tests:
-        test["message"] = cut(test["message"], min(limit, 1 << 14))
+def _texts(tests):
+    """Logs and messages as they were: what was cut already cannot tell how much is left out."""
+    return [([text for _, text in test["log"]], test["message"]) for test in tests]
+
+
+def _logs(tests, room, uncut):
+    limit = _limit(
+        [len(text) for log, message in uncut for text in (*log, message)], room, 1 << 18, LEAST_LOG
+    )
+    for test, (log, message) in zip(tests, uncut):
+        for section, text in zip(test["log"], log):
+            section[1] = cut(text, limit)
+        test["message"] = cut(message, min(limit, 1 << 14))
 
 
 def cut(text, limit):

@@ -20,12 +20,26 @@ def load(path):
             session = json.load(file)
     except (OSError, ValueError) as error:
         raise BaselineError(f"{path}: {error}") from error
-    if not isinstance(session, dict) or session.get("format") != 1 or "tests" not in session:
+    try:
+        if session["format"] != 1:
+            raise ValueError
+        session["path"] = str(path)
+        _check(session)
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise BaselineError(
             f"{path} is no report: --nvme-baseline takes the JSON file that --nvme-report leaves"
-        )
-    session["path"] = str(path)
+        ) from None
     return session
+
+
+def _check(session):
+    """Look at all that a comparison needs, so that none fails when the tests have run."""
+    same = {"iops": 0, "latency_mean": 0, "percentiles": []}
+    tests = [
+        {**test, "workers": [{**same, "workload": worker["workload"]} for worker in test["workers"]]}
+        for test in session["tests"]
+    ]
+    compare({"tests": tests, "devices": []}, session)
 
 
 def compare(now, before):

@@ -4,6 +4,7 @@ What belongs to a test travels on its reports, as the attribute `nvme`, so that 
 also when pytest-xdist runs the tests in other processes.
 """
 
+import bisect
 import datetime
 import json
 import os
@@ -18,13 +19,14 @@ import nvme as d
 
 from . import budget, compare, page
 
-# Commands of each queue that are looked at when a test fails, and how many of all are kept.
-LOOKED_AT = 64
+# Commands that are kept of a test that fails.
 KEPT = 64
 
-# The newest, and those that failed, are kept with all fields.
-WITH_FIELDS = 4
+# As many workers of a test keep their curves: the page shows no more of them.
+WITH_CURVES = 64
+CURVES = ("iops_over_time", "percentiles", "histogram")
 
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f]")
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 # What an identity is made of; the rest of a survey is details.
@@ -41,7 +43,10 @@ class Recorder:
         self.begin = time.time()
         self.tests = {}
         self.devices = {}
+        # Their start, and all of each as JSON, which takes a third of what Python makes of it.
         self.workers = []
+        # The firmware by model and serial number, of controllers that were described already.
+        self.known = {}
         self.written = None
 
     # In the process that runs a test.
@@ -55,7 +60,15 @@ class Recorder:
         d._nvme.observe_workers(None)
 
     def _worker(self, record):
-        self.workers.append(record)
+        """In the order of their start; beyond those that the page shows, without curves."""
+        worker = json.loads(record)["started"], record
+        place = bisect.bisect(self.workers, worker)
+        self.workers.insert(place, worker)
+        if len(self.workers) > WITH_CURVES:
+            place = max(place, WITH_CURVES)
+            started, record = self.workers[place]
+            without = {**json.loads(record), **{curve: [] for curve in CURVES}}
+            self.workers[place] = started, json.dumps(without)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self):
@@ -68,25 +81,33 @@ class Recorder:
         """After each phase of a test, while its fixtures still are there."""
         outcome = yield
         report = outcome.get_result()
-        found = {"start": call.start, "seed": d._seed, "workers": list(self.workers)}
+        found = {"start": call.start, "seed": d._seed, "workers": [text for _, text in self.workers]}
         self.workers.clear()
         failed = report.failed or hasattr(report, "wasxfail")
-        open_now = d._nvme.survey(LOOKED_AT if failed else 0)
-        found["devices"] = [
-            {key: one[key] for key in (*IDENTITY, "identify")} for one in open_now if one["model"]
-        ]
+        found["devices"] = [self._describe(one) for one in d._nvme.survey() if one["model"]]
         if failed:
-            found["commands"] = _newest(open_now)
+            found["commands"] = d._nvme.last_commands(KEPT)
         report.nvme = found
+
+    def _describe(self, device):
+        """What a controller says about itself: in full once, and then when its firmware has changed."""
+        described = {key: device[key] for key in IDENTITY}
+        key = device["model"], device["serial"]
+        if self.known.get(key) != device["firmware"]:
+            self.known[key] = device["firmware"]
+            described["identify"] = d.decode(device["identify"], "identify controller").as_dict()
+        return described
 
     # In the process that puts reports together.
 
     def pytest_runtest_logreport(self, report):
         """Take in one phase of a test."""
-        if not hasattr(report, "nvme"):
+        if not hasattr(report, "nvme") or hasattr(self.config, "workerinput"):
             return
         test = self._test(report.nodeid)
         found = report.nvme
+        # pytest keeps its reports.
+        del report.nvme
         test["start"] = min(test["start"] or found["start"], found["start"])
         test["seconds"] += report.duration
         test["seed"] = found["seed"] if found["seed"] is not None else test["seed"]
@@ -95,7 +116,8 @@ class Recorder:
             identity = {key: device[key] for key in IDENTITY}
             # By what does not change, of which targets that come and go have the same. The newest wins: firmware may
             # have been activated.
-            self.devices[device["model"], device["serial"]] = device
+            if "identify" in device:
+                self.devices[device["model"], device["serial"]] = device
             if identity not in test["devices"]:
                 test["devices"].append(identity)
         outcome = _outcome(report)
@@ -139,7 +161,8 @@ class Recorder:
             return
         session = self.session()
         data = self.path.with_suffix(".json")
-        data.write_text(json.dumps(session, indent=1), encoding="utf-8", errors="backslashreplace")
+        with data.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            json.dump(session, file)
         comparison = compare.compare(session, self.baseline) if self.baseline else None
         text = budget.fit(session, lambda session: page.render(session, comparison))
         self.path.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -157,7 +180,8 @@ class Recorder:
         tests = [test for test in self.tests.values() if test["outcome"]]
         for test in tests:
             # They came as they were closed.
-            test["workers"].sort(key=lambda worker: worker["started"])
+            workers = map(json.loads, test["workers"])
+            test["workers"] = sorted(workers, key=lambda worker: worker["started"])
         outcomes = [test["outcome"] for test in tests]
         return {
             "format": 1,
@@ -183,7 +207,8 @@ ORDER = ("passed", "skipped", "xfailed", "xpassed", "failed", "error")
 
 
 def _rank(outcome):
-    return ORDER.index(outcome) if outcome else -1
+    """Outcomes that other plugins make up say nothing."""
+    return ORDER.index(outcome) if outcome in ORDER else -1
 
 
 def _outcome(report):
@@ -201,21 +226,9 @@ def _reason(report):
     return report.longreprtext
 
 
-def _newest(devices):
-    """The newest commands of all queues; the last one is what was sent last."""
-    commands = [{"device": one["address"], **command} for one in devices for command in one["commands"]]
-    commands.sort(key=lambda command: command["at"])
-    commands = commands[-KEPT:]
-    for place, command in enumerate(commands):
-        if command["success"] and place < len(commands) - WITH_FIELDS:
-            command["command"] = command["completion"] = None
-    return commands
-
-
 def _plain(text):
     """Without escape sequences of terminals, and with characters that every file can hold."""
-    text = ESCAPES.sub("", text)
-    return "".join(c if c >= " " or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return CONTROLS.sub("\N{REPLACEMENT CHARACTER}", ESCAPES.sub("", text))
 
 
 def _command_line(config):
