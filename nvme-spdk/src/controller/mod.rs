@@ -2,6 +2,7 @@
 
 mod inner;
 mod interrupts;
+mod namespaces;
 pub(crate) mod open;
 mod options;
 mod pcie;
