@@ -108,15 +108,57 @@ fn heading(text: &mut String, title: &str, line: char) {
     let _ = writeln!(text, "{title}\n{}\n", line.to_string().repeat(title.chars().count()));
 }
 
+const MANY: usize = 4;
+
+/// Lines that are as the one before are left out.
+fn dump(text: &mut String, bytes: &[u8]) {
+    let whole = hex_dump(bytes);
+    let mut before = None;
+    let mut left_out = false;
+    for line in whole.lines() {
+        let (offset, rest) = line.split_once(']').unwrap_or(("", line));
+        if before == Some(rest) {
+            left_out = true;
+            continue;
+        }
+        if std::mem::take(&mut left_out) {
+            text.push_str("  *\n");
+        }
+        let _ = writeln!(text, "  {offset}]{}", rest.trim_end());
+        before = Some(rest);
+    }
+    if left_out {
+        text.push_str("  *\n");
+    }
+    text.push('\n');
+}
+
 fn section(text: &mut String, title: &str, found: &[Found], hex: bool) {
     if found.is_empty() {
         return;
     }
     heading(text, title, '-');
     for one in found {
-        let _ = writeln!(text, "{:#}\n", one.decoded);
+        let decode::Decoded { name, fields, parts } = &one.decoded;
+        // A few parts are shown as tables, many as lines.
+        let many = parts.len() > MANY;
+        let own = decode::Decoded {
+            name: name.clone(),
+            fields: fields.clone(),
+            parts: if many { Vec::new() } else { parts.clone() },
+        };
+        let _ = writeln!(text, "{own:#}");
+        if fields.is_empty() && parts.is_empty() {
+            text.push_str("  nothing\n");
+        }
+        if many {
+            parts.iter().for_each(|part| {
+                let _ = writeln!(text, "  {part}");
+            });
+        }
+        text.push('\n');
         if hex && !one.bytes.is_empty() {
-            let _ = writeln!(text, "{}", hex_dump(&one.bytes));
+            dump(text, &one.bytes);
         }
     }
 }
