@@ -1,5 +1,7 @@
 //! The figures of perf add up, and are those of the target.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::tool::{id, target, tool};
@@ -73,4 +75,21 @@ fn a_mix_on_several_queues_after_a_warm_up() {
     let measured = histogram(&done.out);
     assert!(measured < reads + writes && measured > (reads + writes) / 3, "{measured} of {}", reads + writes);
     assert_eq!(done.out.matches("NSID 1 from core  0: ").count(), 1, "both queues in one row\n{}", done.out);
+}
+
+#[test]
+fn queues_run_where_they_are_told() {
+    let run = ["-q", "4", "-o", "512", "-w", "read", "-t", "60", "-P", "2", "-c", "[0]"];
+    let running = tool("perf").args(run).args(["-r", &format!("{} ns:1", id())]).start();
+    let start = Instant::now();
+    loop {
+        let cpus = running.cpus_of("ioworker-");
+        if cpus == ["0", "0"] {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{cpus:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    running.interrupt();
+    assert_eq!(running.end_within(Duration::from_secs(3)).code, 130);
 }

@@ -89,6 +89,18 @@ impl Tool {
 pub struct Running(Option<Child>);
 
 impl Running {
+    /// The CPUs that the threads whose name begins so may run on.
+    pub fn cpus_of(&self, threads: &str) -> Vec<String> {
+        let pid = self.0.as_ref().map(Child::id).expect("it runs");
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+        let cpus = tasks.flatten().filter_map(|task| {
+            let status = std::fs::read_to_string(task.path().join("status")).ok()?;
+            let line = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+            line("Name:")?.starts_with(threads).then(|| line("Cpus_allowed_list:").map(str::to_owned))?
+        });
+        cpus.collect()
+    }
+
     pub fn interrupt(&self) {
         let pid = self.0.as_ref().map(|child| child.id() as i32).expect("it runs");
         // SAFETY: sending a signal touches no memory of ours, and the child is not waited for yet.
