@@ -165,7 +165,8 @@ fn section(text: &mut String, title: &str, found: &[Found], hex: bool) {
 
 /// Those registers that the controller has.
 fn registers(controller: &Controller) -> Result<Vec<Found>> {
-    let cap = controller.cap();
+    // Not what is known since connecting: SPDK does not keep that of a discovery controller.
+    let cap = controller.read_register64(0x00)?;
     let is_set = |bit: u32| cap >> bit & 1 == 1;
     let pcie = !controller.address().is_tcp();
     let mut found = vec![found_register(0x00, cap)];

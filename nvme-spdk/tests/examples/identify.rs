@@ -28,6 +28,7 @@ fn an_address_alone_means_the_discovery_controller_and_what_it_lists() {
     let log = by_id(&discovery["logs"], 0x70);
     assert_eq!(*field(log, "NUMREC"), 1);
     assert_eq!(*field(&log["parts"][0], "SUBNQN"), target().subnqn());
+    assert_ne!(*field(by_id(&discovery["registers"], 0), "MQES"), 0);
     assert_eq!(discovery["namespaces"], Value::Array(Vec::new()));
 
     let controller = connect();
