@@ -103,7 +103,7 @@ stubtest: module ## compare the types of the Python module with the module itsel
 .PHONY: bench
 bench: module ## compare with SPDK's perf, writes target/bench (PAIRS=15 SECONDS=1)
 	-@scripts/install-packages valgrind
-	@cargo build --release --quiet -p nvme-spdk --example bench_worker
+	@cargo build --release --quiet -p nvme-spdk --example bench_worker --example perf
 	@scripts/with-hugepages 1536 $(python) -B scripts/bench/run.py --pairs $(PAIRS) --seconds $(SECONDS)
 
 .PHONY: lint

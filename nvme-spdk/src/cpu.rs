@@ -2,6 +2,8 @@
 
 use parking_lot::Mutex;
 
+use crate::error::{Error, Result};
+
 /// Their numbers, ascending; of the calling thread.
 pub(crate) fn allowed() -> std::io::Result<Vec<usize>> {
     // SAFETY: a zeroed cpu_set_t is an empty set; the kernel fills at most its size.
@@ -22,9 +24,13 @@ pub(crate) fn first_allowed() -> usize {
     allowed().ok().and_then(|cpus| cpus.first().copied()).unwrap_or(0)
 }
 
-/// A CPU that no other worker of this process has.
+/// A CPU for a worker.
 #[derive(Debug)]
-pub(crate) struct Core(usize);
+pub(crate) struct Core {
+    cpu: usize,
+    /// No other worker of this process has it, and it is given back.
+    claimed: bool,
+}
 
 static TAKEN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
@@ -36,7 +42,17 @@ impl Core {
         let mut taken = TAKEN.lock();
         let free = allowed.into_iter().skip(1).rev().find(|cpu| !taken.contains(cpu))?;
         taken.push(free);
-        Some(Core(free))
+        Some(Core { cpu: free, claimed: true })
+    }
+
+    /// The one that was asked for, whoever else has it.
+    pub(crate) fn given(cpu: usize, allowed: &[usize]) -> Result<Core> {
+        if !allowed.contains(&cpu) {
+            return Err(Error::InvalidArgument(format!(
+                "this process may not use CPU {cpu}, only {allowed:?}: choose one of those, or widen its affinity"
+            )));
+        }
+        Ok(Core { cpu, claimed: false })
     }
 
     /// Binds the calling thread to it. That is a matter of speed; where the system refuses nothing is lost.
@@ -45,7 +61,7 @@ impl Core {
         // call concerns the calling thread and reads at most the size of the set.
         unsafe {
             let mut set: libc::cpu_set_t = std::mem::zeroed();
-            libc::CPU_SET(self.0, &mut set);
+            libc::CPU_SET(self.cpu, &mut set);
             libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set);
         }
     }
@@ -53,7 +69,9 @@ impl Core {
 
 impl Drop for Core {
     fn drop(&mut self) {
-        TAKEN.lock().retain(|cpu| *cpu != self.0);
+        if self.claimed {
+            TAKEN.lock().retain(|cpu| *cpu != self.cpu);
+        }
     }
 }
 
@@ -72,7 +90,7 @@ mod tests {
     fn every_worker_has_another_core() {
         let all = allowed().unwrap();
         let cores: Vec<Core> = std::iter::from_fn(Core::claim).collect();
-        let mut numbers: Vec<_> = cores.iter().map(|core| core.0).collect();
+        let mut numbers: Vec<_> = cores.iter().map(|core| core.cpu).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, all[1..], "each once, and the first never");
         if let Some(core) = cores.last() {
@@ -81,10 +99,13 @@ mod tests {
                     core.pin();
                     allowed().unwrap()
                 });
-                assert_eq!(pinned.join().unwrap(), [core.0]);
+                assert_eq!(pinned.join().unwrap(), [core.cpu]);
             });
         }
         assert_eq!(allowed().unwrap(), all, "this thread stays where it was");
+        drop(Core::given(all[0], &all).unwrap());
+        assert!(Core::claim().is_none(), "one that was asked for is not given back");
+        assert!(Core::given(all.len() + 4096, &all).unwrap_err().to_string().contains("may not use CPU"));
         drop(cores);
         assert_eq!(Core::claim().is_some(), all.len() > 1, "given back");
     }

@@ -75,6 +75,7 @@ mod status;
 mod target;
 mod traffic;
 mod transport;
+mod transport_id;
 mod wait;
 
 pub use buffer::{DmaBuf, SLACK};
@@ -98,6 +99,7 @@ pub use registry::{OpenController, open_controllers};
 pub use status::Status;
 pub use target::{Target, TargetBuilder};
 pub use transport::{Address, AddressError, DEFAULT_TCP_PORT, PciAddress};
+pub use transport_id::TransportId;
 
 /// Whether SPDK has a transport, by its name (`PCIE`, `TCP`); starts nothing.
 pub fn transport_available(name: &str) -> bool {

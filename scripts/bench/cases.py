@@ -38,3 +38,6 @@ CASES = [
     *(Case(f"randwrite-4k-qd{n}", True, True, 4096, n) for n in (1, 16, 63)),
     Case("seqread-128k-qd16", False, False, 131072, 16),
 ]
+
+# Of the tool perf, which is run as SPDK's is.
+TOOL_CASES = [case for case in CASES if case.name in ("randread-4k-qd16", "seqread-128k-qd16")]

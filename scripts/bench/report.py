@@ -26,7 +26,9 @@ CALLS = {
 def write(found):
     """Into target/bench; returns the table."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    kept = {key: found[key] for key in ("cases", "worker_start_ms", "python", "worker_kib", "console")}
+    kept = {
+        key: found[key] for key in ("cases", "tool", "worker_start_ms", "python", "worker_kib", "console")
+    }
     (FOLDER / "bench.json").write_text(json.dumps(kept, indent=2) + "\n")
     text = "\n".join(lines(found)) + "\n"
     (FOLDER / "bench.md").write_text(text)
@@ -40,6 +42,14 @@ def lines(found):
         yield case_line(case)
     reasons = {case["instr_reason"] for case in found["cases"] if case.get("instr_reason")}
     yield from (f"\nInstructions were not counted: {reason}" for reason in reasons)
+    yield ""
+    yield "| the tool perf | IOPS / SPDK's perf | lowest, highest | bar |"
+    yield "|---|---|---|---|"
+    for case in found["tool"]:
+        yield (
+            f"| {case['name']} | {judged(case['ratio_iops'], BARS[False])} | {case['ratio_lowest']:.2f}, "
+            f"{case['ratio_highest']:.2f} | {BARS[False]:.2f} |"
+        )
     yield ""
     yield "| workers | |"
     yield "|---|---|"

@@ -17,8 +17,8 @@ import instructions
 import nvme as d
 import report
 import workers
-from cases import CASES
-from sides import BenchError, Perf, python_side, worker
+from cases import CASES, TOOL_CASES
+from sides import OUR_PERF, BenchError, Perf, python_side, worker
 
 
 def log(text):
@@ -88,6 +88,30 @@ def row(case, verify, ours, theirs, checked):
     return found
 
 
+def compare_tools(case, target, pairs, seconds):
+    """The tool perf and SPDK's, with the same command line, now in this order, now in that."""
+    tools = [Perf(target, OUR_PERF), Perf(target)]
+    found = []
+    for number in range(pairs):
+        speeds = {}
+        for tool in tools if number % 2 == 0 else reversed(tools):
+            speeds[tool] = tool.iops(case.pattern, case.size, case.in_flight, seconds)
+        found.append([speeds[tool] for tool in tools])
+    ratios = [ours / theirs for ours, theirs in found]
+    log(
+        f"  {case.name:19} tool     {median(ratios):.3f} of perf, pairs {min(ratios):.2f} to {max(ratios):.2f}"
+    )
+    return {
+        "name": case.name,
+        "ratio_iops": median(ratios),
+        "ratio_lowest": min(ratios),
+        "ratio_highest": max(ratios),
+        "pairs": pairs,
+        "iops": median([ours for ours, _ in found]),
+        "perf_iops": median([theirs for _, theirs in found]),
+    }
+
+
 def add_instructions(rows, target):
     """Instructions per command, where they can be counted."""
     perf = Perf(target)
@@ -131,10 +155,19 @@ def main():
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--seconds", type=int, default=1, help="of each run")
     parser.add_argument("--cases", default="", help="only those whose name contains this")
-    parser.add_argument("--skip", default="", help="any of: load, instructions, workers, python, console")
+    parser.add_argument(
+        "--skip", default="", help="any of: load, tool, instructions, workers, python, console"
+    )
     args = parser.parse_args()
     cases = [case for case in CASES if args.cases in case.name]
-    found = {"cases": [], "worker_start_ms": None, "python": {}, "worker_kib": None, "console": {}}
+    found = {
+        "cases": [],
+        "tool": [],
+        "worker_start_ms": None,
+        "python": {},
+        "worker_kib": None,
+        "console": {},
+    }
     stand_out()
 
     with d.Target(namespaces=2) as target:
@@ -145,6 +178,9 @@ def main():
             with worker(target) as side:
                 for case in cases:
                     found["cases"] += compare(case, perf, side, args.pairs, args.seconds)
+        if "tool" not in args.skip:
+            for case in (case for case in TOOL_CASES if args.cases in case.name):
+                found["tool"].append(compare_tools(case, target, args.pairs, args.seconds))
         if "console" not in args.skip and args.cases in "console":
             found["console"] = console.costs(target, args.pairs, args.seconds)
             log(f"  console: {found['console']['ratio_iops']:.3f} of what the worker does alone")

@@ -10,6 +10,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PERF = pathlib.Path(os.environ.get("SPDK_DIR") or ROOT / "vendor/spdk") / "build/examples/perf"
 WORKER = ROOT / "target/release/examples/bench_worker"
+OUR_PERF = ROOT / "target/release/examples/perf"
 PYTHON_SIDE = ROOT / "scripts/bench/python_side.py"
 
 # The namespaces of the target. Each side has its own, so that what perf writes is not found as corruption.
@@ -27,11 +28,12 @@ def last_cpu():
 
 
 class Perf:
-    """SPDK's perf, run once per measurement."""
+    """SPDK's perf, run once per measurement; or the tool of ours that takes the same options and prints the same."""
 
-    def __init__(self, target):
-        if not PERF.exists():
-            raise BenchError(f"{PERF} is missing: run 'make build', which builds it with SPDK")
+    def __init__(self, target, program=PERF):
+        if not program.exists():
+            raise BenchError(f"{program} is missing: run 'make build', which builds it")
+        self.program = program
         host, port = target.address.rsplit(":", 1)
         self.where = (
             f"trtype:TCP adrfam:IPv4 traddr:{host} trsvcid:{port} subnqn:{target.subnqn} ns:{PERF_NSID}"
@@ -40,7 +42,7 @@ class Perf:
     def command(self, pattern, size, in_flight, seconds):
         mask = hex(1 << last_cpu())
         options = ["-q", in_flight, "-o", size, "-w", pattern, "-t", seconds, "-c", mask, "-r", self.where]
-        return [str(PERF), *map(str, options)]
+        return [str(self.program), *map(str, options)]
 
     def iops(self, pattern, size, in_flight, seconds):
         command = self.command(pattern, size, in_flight, seconds)
@@ -52,7 +54,7 @@ def parse_iops(stdout, stderr=""):
     """From the last line of perf's table: `Total  :   80360.00     313.91 …`."""
     total = re.search(r"^Total\s*:\s*([0-9.]+)", stdout, re.MULTILINE)
     if not total:
-        raise BenchError(f"SPDK's perf did not finish: {(stderr or stdout)[-500:]}")
+        raise BenchError(f"perf did not finish: {(stderr or stdout)[-500:]}")
     return float(total[1])
 
 

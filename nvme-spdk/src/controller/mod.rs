@@ -3,6 +3,7 @@
 mod inner;
 mod interrupts;
 mod keep_alive;
+mod namespaces;
 pub(crate) mod open;
 mod options;
 mod pcie;

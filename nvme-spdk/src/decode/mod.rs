@@ -6,7 +6,8 @@
 //! | [`completion()`], [`completion_of`] | a completion queue entry, by itself or as the answer to a command |
 //! | [`feature_value`], [`feature_data`] | what Get Features returned |
 //! | [`log_page`] | what Get Log Page returned |
-//! | [`identify`] | what Identify returned |
+//! | [`identify()`], [`identify_of`] | what Identify returned, in general or for one I/O command set |
+//! | [`register()`] | the value of a controller register |
 //! | [`Kind`] | any of these by its name |
 //!
 //! All return [`Decoded`]: a name, fields, and parts where there are entries. No bytes make them fail: fields that
@@ -34,14 +35,16 @@ mod layout;
 mod log;
 mod nvm;
 mod opcode;
+mod register;
 
 pub use command::{command, command_name};
 pub use completion::{completion, completion_of};
 pub use decoded::{Decoded, Field, Value};
 pub use feature::{feature_data, feature_value};
-pub use identify::identify;
+pub use identify::{identify, identify_of};
 pub use kind::{Kind, UnknownKind};
 pub use log::log_page;
+pub use register::register;
 
 /// The kind of queue a command is sent on: the same opcode means different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

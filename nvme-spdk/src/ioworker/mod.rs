@@ -69,7 +69,7 @@ impl IoWorker {
     /// Workers that are started one right after the other begin together.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a workload out of range, [`Error::TransferTooLarge`] for commands larger than
+    /// [`Error::InvalidArgument`] for a workload out of range or a CPU this process may not use, [`Error::TransferTooLarge`] for commands larger than
     /// the controller takes, [`Error::NoMemory`] for the buffers, and those of
     /// [`Controller::create_qpair`](crate::Controller::create_qpair).
     pub fn start(namespace: &Namespace, workload: &Workload) -> Result<Self> {
@@ -91,7 +91,12 @@ impl IoWorker {
         let qpair = controller
             .create_qpair_with(QpairOptions::new(workload.queue_depth).priority(workload.priority))?;
         let control = Arc::new(Control::default());
-        let (core, cores) = (Core::claim(), cpu::allowed().map_or(1, |cores| cores.len()));
+        let allowed = cpu::allowed().unwrap_or_default();
+        let core = match workload.core {
+            Some(cpu) => Some(Core::given(cpu, &allowed)?),
+            None => Core::claim(),
+        };
+        let cores = allowed.len().max(1);
         let thread = thread::Builder::new().name(format!("ioworker-{}", qpair.qid())).spawn({
             let (lane, control) = (Arc::clone(qpair.lane()), Arc::clone(&control));
             move || {

@@ -37,6 +37,7 @@ pub struct Workload {
     pub(crate) sequence: Option<Vec<Step>>,
     pub(crate) queue_depth: u16,
     pub(crate) priority: u8,
+    pub(crate) core: Option<usize>,
     pub(crate) region: Range<u64>,
     pub(crate) start: u64,
     pub(crate) time: Option<Duration>,
@@ -102,6 +103,7 @@ impl Default for Workload {
             sequence: None,
             queue_depth: 64,
             priority: 0,
+            core: None,
             region: 0..u64::MAX,
             start: 0,
             time: None,
@@ -182,6 +184,13 @@ impl Workload {
     /// [`QpairOptions::priority`](crate::QpairOptions::priority).
     pub fn priority(mut self, priority: u8) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// The CPU the worker runs on; several may run on the same one and take turns. Without this it gets one that no
+    /// other worker of the process has, if there is one left.
+    pub fn core(mut self, cpu: usize) -> Self {
+        self.core = Some(cpu);
         self
     }
 

@@ -10,13 +10,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, shorten};
+use crate::transport_id::{self, TransportId};
 pub(crate) use reach::{probe, reach};
 pub(crate) use service::set_type_of_service;
 
 /// The port NVMe/TCP has from IANA.
 pub const DEFAULT_TCP_PORT: u16 = 4420;
 
-/// Where a controller is.
+/// Where a controller is; which one of several that are there is said by a [`TransportId`].
 ///
 /// ```
 /// use nvme_spdk::Address;
@@ -25,6 +26,7 @@ pub const DEFAULT_TCP_PORT: u16 = 4420;
 /// assert_eq!("01:00.0".parse::<Address>()?.to_string(), "0000:01:00.0");
 /// assert_eq!("127.0.0.1".parse::<Address>()?.to_string(), "127.0.0.1:4420");
 /// assert_eq!("[::1]:8009".parse::<Address>()?, Address::tcp("::1", 8009));
+/// assert_eq!("trtype:PCIe traddr:01:00.0".parse::<Address>()?.to_string(), "0000:01:00.0");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -84,6 +86,13 @@ impl FromStr for Address {
         if text.is_empty() {
             return Err(wrong("it is empty"));
         }
+        if transport_id::has_keys(text) {
+            let id: TransportId = text.parse()?;
+            if (&id.subnqn, &id.hostnqn, id.priority, id.nsid) != (&None, &None, None, None) {
+                return Err(wrong("it says more than where a controller is: that is a TransportId"));
+            }
+            return Ok(id.address);
+        }
         if text.len() > LONGEST_HOST + 8 {
             return Err(wrong("it is too long"));
         }
@@ -118,7 +127,7 @@ impl FromStr for Address {
 /// What is wrong with the text of an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct AddressError(String);
+pub struct AddressError(pub(crate) String);
 
 impl AddressError {
     /// The error of this crate, naming the text.
@@ -127,7 +136,7 @@ impl AddressError {
     }
 }
 
-fn parse_port(text: &str) -> Result<u16, AddressError> {
+pub(crate) fn parse_port(text: &str) -> Result<u16, AddressError> {
     match text.parse::<u16>() {
         Ok(port) if port > 0 => Ok(port),
         _ => Err(AddressError(format!("{:?} is no port (1 to 65535)", shorten(text, 20)))),

@@ -1,5 +1,6 @@
 //! Data structures of Identify (NVMe base specification, "Identify Command").
 
+mod command_set;
 mod controller;
 mod lists;
 mod namespace;
@@ -35,6 +36,12 @@ pub fn identify(cns: u8, data: &[u8]) -> Decoded {
         }
         None => Decoded::new(format!("Identify, CNS {cns:02X}h"), Vec::new()),
     }
+}
+
+/// As [`identify`], of what was asked for with a Command Set Identifier (CSI, dword 11): structures that each I/O
+/// command set has of its own.
+pub fn identify_of(csi: u8, cns: u8, data: &[u8]) -> Decoded {
+    command_set::structure(csi, cns, data).unwrap_or_else(|| identify(cns, data))
 }
 
 pub(super) fn name(cns: u8) -> &'static str {

@@ -1,0 +1,53 @@
+//! JSON-RPC over a Unix socket: a request, a line as the answer.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::end::Result;
+
+pub struct Socket {
+    stream: BufReader<UnixStream>,
+}
+
+/// It answers at once, or something is wrong with it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Socket {
+    pub fn connect(path: &Path) -> Result<Self> {
+        let stream = UnixStream::connect(path).map_err(|why| {
+            format!(
+                "no process serves at {}: {why}; start one (perf --serve, a Python script, nvme_spdk::rpc::Server), or \
+                 say with --socket where it does",
+                path.display()
+            )
+        })?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Socket { stream: BufReader::new(stream) })
+    }
+
+    pub fn call<T: DeserializeOwned>(&mut self, method: &str) -> Result<T> {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method});
+        let mut line = String::new();
+        let asked = self.stream.get_mut().write_all(request.to_string().as_bytes());
+        let answered = asked.and_then(|()| self.stream.read_line(&mut line));
+        match answered {
+            Ok(0) => return Err("the process has ended".into()),
+            Ok(_) => {}
+            Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => {
+                return Err("the process has ended".into());
+            }
+            Err(why) => return Err(format!("no answer from the process within {PATIENCE:?}: {why}").into()),
+        }
+        let mut answer: Value = serde_json::from_str(&line)?;
+        match answer.get_mut("result") {
+            Some(result) => Ok(serde_json::from_value(result.take())?),
+            None => Err(format!("the process answers {}; is it older than this tool?", line.trim()).into()),
+        }
+    }
+}
