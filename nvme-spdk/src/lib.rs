@@ -66,6 +66,7 @@ mod qpair;
 mod queue;
 mod registry;
 pub mod rpc;
+mod shared_bytes;
 mod sharing;
 mod signals;
 mod status;

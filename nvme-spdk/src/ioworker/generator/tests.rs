@@ -65,6 +65,7 @@ fn a_region_of_one_block() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of samples, all of safe code")]
 fn shares_are_kept() {
     let workload = Workload::new()
         .operations([(2, 30), (1, 70)])
@@ -83,6 +84,7 @@ fn shares_are_kept() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of samples, all of safe code")]
 fn sections_get_their_shares() {
     let weights = [1000, 0, 3000, 6000];
     let ios = ios(&Workload::new().distribution(weights).io_size(1), 1003, 20_000);
