@@ -34,7 +34,17 @@ pub struct DmaBuf {
 struct Allocation {
     start: NonNull<u8>,
     len: usize,
-    _env: Arc<Env>,
+    origin: Origin,
+}
+
+/// Where memory came from, and goes back to.
+enum Origin {
+    Spdk {
+        _env: Arc<Env>,
+    },
+    /// For tests of those who use buffers; Miri calls no foreign code.
+    #[cfg(test)]
+    Heap(std::alloc::Layout),
 }
 
 // SAFETY: the memory is not tied to a thread.
@@ -73,7 +83,17 @@ impl DmaBuf {
             )
         };
         let start = NonNull::new(start.cast::<u8>()).ok_or_else(no_memory)?;
-        Ok(DmaBuf { memory: Arc::new(Allocation { start, len, _env: env }) })
+        Ok(DmaBuf { memory: Arc::new(Allocation { start, len, origin: Origin::Spdk { _env: env } }) })
+    }
+
+    /// As [`new`](Self::new), without an environment: no device could find it.
+    #[cfg(test)]
+    pub(crate) fn on_heap(len: usize) -> Self {
+        let bytes = (len + SLACK).next_multiple_of(WORD);
+        let layout = std::alloc::Layout::from_size_align(bytes, ALIGNMENT).unwrap();
+        // SAFETY: the layout has a size.
+        let start = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }).unwrap();
+        DmaBuf { memory: Arc::new(Allocation { start, len, origin: Origin::Heap(layout) }) }
     }
 
     /// Its length in bytes, without the slack.
@@ -192,7 +212,12 @@ impl Drop for Allocation {
         if forked() {
             return;
         }
-        // SAFETY: allocated by spdk_zmalloc and freed once; commands in flight hold the Arc, so none is left.
-        unsafe { spdk_sys::spdk_free(self.start.as_ptr().cast()) };
+        match self.origin {
+            // SAFETY: allocated by spdk_zmalloc and freed once; commands in flight hold the Arc, so none is left.
+            Origin::Spdk { .. } => unsafe { spdk_sys::spdk_free(self.start.as_ptr().cast()) },
+            // SAFETY: allocated with this layout, and freed once.
+            #[cfg(test)]
+            Origin::Heap(layout) => unsafe { std::alloc::dealloc(self.start.as_ptr(), layout) },
+        }
     }
 }
