@@ -16,7 +16,7 @@ fn parts(offset: usize, len: usize) -> impl Iterator<Item = (usize, Range<usize>
     let (mut at, end) = (offset, offset + len);
     std::iter::from_fn(move || {
         let (word, first) = (at / WORD, at % WORD);
-        let last = (end - word * WORD).min(WORD);
+        let last = (first + end.checked_sub(at)?).min(WORD);
         at = (word + 1) * WORD;
         (first < last).then_some((word, first..last))
     })
