@@ -165,7 +165,7 @@ fn whatever_the_order_nothing_is_left() {
     let closed = || eventually("the target has closed its side", || sockets(&target) <= IDLE_SOCKETS);
     closed();
     let options = ConnectOptions::new().timeout(Duration::from_secs(20));
-    try_programs("orders", 60, 60, |program, _| {
+    try_programs("orders", 40, 60, |program, _| {
         let before = Held::now();
         World::new(target.address().clone(), options.clone()).run(program, usize::MAX, || {});
         given_back(&before);
