@@ -194,6 +194,7 @@ fn workloads() -> impl Strategy<Value = (Workload, u64)> {
 
 proptest! {
     #[test]
+    #[cfg_attr(miri, ignore = "a slow model, all of safe code")]
     fn as_the_model((workload, blocks) in workloads()) {
         let Ok(mut generator) = Generator::new(&workload, blocks, None) else { return Ok(()) };
         let rng = Xoshiro256PlusPlus::seed_from_u64(workload.seed);
