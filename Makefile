@@ -94,6 +94,19 @@ conformance: module ## run pynvme's own tests, writes docs/conformance.md (ON=tc
 	@scripts/with-hugepages 1536 $(python) -B scripts/conformance/run.py \
 	    --on $(ON) --tests '$(TESTS)' --jobs $(JOBS) $(if $(FAILED),--failed)
 
+# What they cover is in docs/soundness.md.
+.PHONY: miri
+miri: ## run the crate's unit tests under Miri (installs a nightly Rust)
+	@scripts/soundness/miri $(TESTS)
+
+.PHONY: asan
+asan: vendor ## run integration tests under AddressSanitizer (TESTS="ownership drops")
+	@scripts/with-hugepages 1536 scripts/soundness/asan $(TESTS)
+
+.PHONY: valgrind
+valgrind: vendor ## run integration tests under valgrind (TESTS="ownership")
+	@scripts/with-hugepages 1536 scripts/soundness/valgrind $(TESTS)
+
 .PHONY: stubtest
 stubtest: module ## compare the types of the Python module with the module itself
 	$(python) -m mypy.stubtest nvme --allowlist scripts/stubtest-allowlist.txt

@@ -4,16 +4,18 @@ use std::fmt;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::fork::forked;
+use crate::shared_bytes::{self, WORD};
 
 /// Memory a controller can read and write: 4 KiB aligned, zeroed, shared by its clones.
 ///
 /// A command in flight holds a clone, so the memory stays until the device is done with it, whatever
 /// happens to the handle it was submitted with. While anyone else holds a clone the bytes can change at any
-/// moment; they are therefore copied in and out, and borrowed only by the sole owner:
+/// moment; they are therefore copied in and out, in words of 8 bytes, and borrowed only by the sole owner:
 ///
 /// ```no_run
 /// use nvme_spdk::DmaBuf;
@@ -32,12 +34,23 @@ pub struct DmaBuf {
 struct Allocation {
     start: NonNull<u8>,
     len: usize,
-    _env: Arc<Env>,
+    origin: Origin,
 }
 
-// SAFETY: the memory is not tied to a thread; all access goes through raw copies or a unique owner.
+/// Where memory came from, and goes back to.
+enum Origin {
+    Spdk {
+        _env: Arc<Env>,
+    },
+    /// For tests of those who use buffers; Miri calls no foreign code.
+    #[cfg(test)]
+    Heap(std::alloc::Layout),
+}
+
+// SAFETY: the memory is not tied to a thread.
 unsafe impl Send for Allocation {}
-// SAFETY: as above; shared access never creates a reference to the bytes.
+// SAFETY: shared access is atomic, word by word; what is not, needs the only handle. Where the data of a command in
+// flight is read without (integrity), nobody is to write to it.
 unsafe impl Sync for Allocation {}
 
 /// Behind every buffer lies one more page, which a transfer from an offset may reach into.
@@ -57,11 +70,22 @@ impl DmaBuf {
             return Err(Error::InvalidArgument("0 is not valid size".to_owned()));
         }
         let no_memory = || Error::NoMemory { bytes: len, remedy: env.memory_remedy() };
-        let with_slack = len.checked_add(SLACK).ok_or_else(no_memory)?;
+        let with_slack = len.checked_add(SLACK).and_then(|bytes| bytes.checked_next_multiple_of(WORD));
+        let with_slack = with_slack.ok_or_else(no_memory)?;
         // SAFETY: the environment runs; a null result is handled below.
         let start = unsafe { spdk_sys::shim_zmalloc(with_slack, ALIGNMENT) };
         let start = NonNull::new(start.cast::<u8>()).ok_or_else(no_memory)?;
-        Ok(DmaBuf { memory: Arc::new(Allocation { start, len, _env: env }) })
+        Ok(DmaBuf { memory: Arc::new(Allocation { start, len, origin: Origin::Spdk { _env: env } }) })
+    }
+
+    /// As [`new`](Self::new), without an environment: no device could find it.
+    #[cfg(test)]
+    pub(crate) fn on_heap(len: usize) -> Self {
+        let bytes = (len + SLACK).next_multiple_of(WORD);
+        let layout = std::alloc::Layout::from_size_align(bytes, ALIGNMENT).unwrap();
+        // SAFETY: the layout has a size.
+        let start = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) }).unwrap();
+        DmaBuf { memory: Arc::new(Allocation { start, len, origin: Origin::Heap(layout) }) }
     }
 
     /// Its length in bytes, without the slack.
@@ -99,9 +123,7 @@ impl DmaBuf {
     /// If that reaches behind the buffer.
     pub fn read(&self, offset: usize, into: &mut [u8]) {
         self.check(offset, into.len());
-        // SAFETY: the range lies inside the allocation, which `into` cannot overlap because no reference to
-        // it exists. A device may write meanwhile; any byte it leaves is a valid u8.
-        unsafe { ptr::copy_nonoverlapping(self.as_ptr().add(offset), into.as_mut_ptr(), into.len()) };
+        shared_bytes::read(self.words(), offset, into);
     }
 
     /// Copies bytes in from `offset` on.
@@ -110,15 +132,26 @@ impl DmaBuf {
     /// If that reaches behind the buffer.
     pub fn write(&self, offset: usize, from: &[u8]) {
         self.check(offset, from.len());
-        // SAFETY: as in `read`, in the other direction.
-        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), self.as_ptr().add(offset), from.len()) };
+        self.write_within_reach(offset, from);
     }
 
     /// Sets a range to one value; a range that ends behind the buffer is cut there.
     pub fn fill(&self, range: Range<usize>, value: u8) {
         let range = self.clip(range);
-        // SAFETY: the range lies inside the allocation.
-        unsafe { ptr::write_bytes(self.as_ptr().add(range.start), value, range.len()) };
+        shared_bytes::fill(self.words(), range, value);
+    }
+
+    /// As [`write`](Self::write), up to the [reach](Self::reach) of transfers.
+    pub(crate) fn write_within_reach(&self, offset: usize, from: &[u8]) {
+        shared_bytes::write(self.words(), offset, from);
+    }
+
+    /// All of it, the slack included.
+    fn words(&self) -> &[AtomicU64] {
+        let count = self.reach().div_ceil(WORD);
+        // SAFETY: the allocation has so many words, begins at a page, and is initialised; a `&mut` to its bytes is
+        // lent by `get_mut` only, as long as `self` is borrowed.
+        unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), count) }
     }
 
     /// The bytes, if this is the only handle: no clone, and no command in flight.
@@ -171,7 +204,12 @@ impl Drop for Allocation {
         if forked() {
             return;
         }
-        // SAFETY: allocated by spdk_zmalloc and freed once; commands in flight hold the Arc, so none is left.
-        unsafe { spdk_sys::spdk_free(self.start.as_ptr().cast()) };
+        match self.origin {
+            // SAFETY: allocated by spdk_zmalloc and freed once; commands in flight hold the Arc, so none is left.
+            Origin::Spdk { .. } => unsafe { spdk_sys::spdk_free(self.start.as_ptr().cast()) },
+            // SAFETY: allocated with this layout, and freed once.
+            #[cfg(test)]
+            Origin::Heap(layout) => unsafe { std::alloc::dealloc(self.start.as_ptr(), layout) },
+        }
     }
 }

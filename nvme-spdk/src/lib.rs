@@ -69,6 +69,7 @@ mod referral;
 mod registry;
 pub mod rpc;
 mod secret;
+mod shared_bytes;
 mod sharing;
 mod signals;
 mod status;

@@ -22,12 +22,13 @@ pub(crate) fn init() {
 
 /// Forgets what SPDK said so far on this thread: what follows belongs to the next call.
 pub(crate) fn forget() {
-    ERRORS.with_borrow_mut(Vec::clear);
+    // At the end of a thread, when a handle of its own is dropped, there may be no place for them any more.
+    let _ = ERRORS.try_with(|lines| lines.borrow_mut().clear());
 }
 
 /// The errors SPDK logged on this thread since [`forget`], as one sentence; empty if there were none.
 pub(crate) fn said() -> String {
-    ERRORS.with_borrow(|lines| lines.join("; "))
+    ERRORS.try_with(|lines| lines.borrow().join("; ")).unwrap_or_default()
 }
 
 /// Runs `call` with what SPDK says on this thread as debug output only: what fails there is expected to, or
@@ -53,7 +54,8 @@ unsafe extern "C" fn line(
             unsafe { (CStr::from_ptr(file), CStr::from_ptr(func), CStr::from_ptr(text)) };
         let (file, func, text) = (file.to_string_lossy(), func.to_string_lossy(), text.to_string_lossy());
         if level == 0 {
-            ERRORS.with_borrow_mut(|lines| {
+            let _ = ERRORS.try_with(|lines| {
+                let mut lines = lines.borrow_mut();
                 if lines.len() < KEPT {
                     lines.push(text.clone().into_owned());
                 }

@@ -12,7 +12,7 @@ use crate::command::{Command, admin_opcode, nvm_opcode};
 use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::identify::{IdentifyNamespace, LbaFormat};
-use crate::integrity::{Attachment, Table, skip_tokens, stamp};
+use crate::integrity::{Attachment, Table, skip_tokens, stamps};
 use crate::lane::Kind;
 use crate::qpair::Qpair;
 use crate::queue::{Completed, Data, Token};
@@ -164,8 +164,7 @@ impl Namespace {
     pub fn stamp(&self, data: &Data, lba: u64, blocks: u32) {
         let lba_size = self.lba_size();
         let there = (data.len() / lba_size as usize) as u32;
-        // SAFETY: Data::new checked that its bytes lie inside the buffer; a block has at least 512.
-        unsafe { stamp(data.address(), lba, blocks.min(there), lba_size) };
+        stamps(lba, blocks.min(there), lba_size, |at, word| data.write(at, &word));
         skip_tokens(blocks.saturating_sub(there));
     }
 

@@ -141,6 +141,7 @@ shim_ctrlr_close(struct spdk_nvme_ctrlr *ctrlr, bool gone)
 {
 	bool pcie = ctrlr->trid.trtype == SPDK_NVME_TRANSPORT_PCIE;
 	struct spdk_pci_device *device = NULL;
+	struct spdk_nvme_ctrlr_process *process;
 
 	if (pcie && !spdk_process_is_primary()) {
 		shim_leave(ctrlr);
@@ -163,7 +164,10 @@ shim_ctrlr_close(struct spdk_nvme_ctrlr *ctrlr, bool gone)
 		/* "Removed" keeps SPDK from asking the device to delete queues and to disable itself. */
 		nvme_ctrlr_fail(ctrlr, true);
 	}
+	/* What SPDK keeps of this process it frees on PCIe only. */
+	process = pcie ? NULL : TAILQ_FIRST(&ctrlr->active_procs);
 	nvme_ctrlr_destruct(ctrlr);
+	spdk_free(process);
 	shim_end_detach(device);
 }
 

@@ -21,7 +21,7 @@ use crate::transport::PciAddress;
 
 pub use checksum::Mismatch;
 pub(crate) use guard::{Claim, Guard};
-pub(crate) use stamp::{share_tokens, skip_tokens, stamp};
+pub(crate) use stamp::{share_tokens, skip_tokens, stamp, stamps};
 pub(crate) use table::Table;
 
 /// The tables of one controller, by namespace.

@@ -25,25 +25,29 @@ pub(crate) fn share_tokens(counter: &'static AtomicU64) {
 
 const WORD: usize = size_of::<u64>();
 
-/// Writes into each block of the data its address (first 8 bytes) and its token (last 8 bytes), both
-/// little-endian. Takes a token per block.
-///
-/// # Safety
-/// `data` points to `blocks * lba_size` bytes that may be written, and `lba_size` is at least 16.
+/// What is to be written into each block of data: its address (first 8 bytes) and its token (last 8 bytes), both
+/// little-endian, as `put` is told with the place in the data. Takes a token per block.
 #[inline]
-pub(crate) unsafe fn stamp(data: *mut u8, lba: u64, blocks: u32, lba_size: u32) {
+pub(crate) fn stamps(lba: u64, blocks: u32, lba_size: u32, mut put: impl FnMut(usize, [u8; WORD])) {
     let lba_size = lba_size as usize;
     let token = skip_tokens(blocks);
     for at in 0..u64::from(blocks) {
-        let address = lba.wrapping_add(at).to_le_bytes();
-        let token = token.wrapping_add(at).to_le_bytes();
-        // SAFETY: both words lie inside block `at` of the data.
-        unsafe {
-            let block = data.add(at as usize * lba_size);
-            block.copy_from_nonoverlapping(address.as_ptr(), WORD);
-            block.add(lba_size - WORD).copy_from_nonoverlapping(token.as_ptr(), WORD);
-        }
+        let block = at as usize * lba_size;
+        put(block, lba.wrapping_add(at).to_le_bytes());
+        put(block + lba_size - WORD, token.wrapping_add(at).to_le_bytes());
     }
+}
+
+/// Writes them.
+///
+/// # Safety
+/// `data` points to `blocks * lba_size` bytes that nobody else uses, and `lba_size` is at least 16.
+#[inline]
+pub(crate) unsafe fn stamp(data: *mut u8, lba: u64, blocks: u32, lba_size: u32) {
+    stamps(lba, blocks, lba_size, |at, word| {
+        // SAFETY: the word lies inside a block of the data.
+        unsafe { data.add(at).copy_from_nonoverlapping(word.as_ptr(), WORD) };
+    });
 }
 
 #[cfg(test)]

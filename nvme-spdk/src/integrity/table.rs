@@ -122,6 +122,9 @@ impl Table {
     /// Forgets everything, locks included.
     pub(crate) fn clear(&self) {
         self.doubts.clear();
+        if cfg!(miri) {
+            return self.set(0, self.blocks, UNKNOWN);
+        }
         let advice = match self.memory {
             Memory::Private(..) => libc::MADV_DONTNEED,
             Memory::Shared(_) => libc::MADV_REMOVE,
@@ -280,19 +283,15 @@ fn bytes_for(blocks: u64) -> io::Result<usize> {
         .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
+/// Memory that is taken when it is used; Miri knows no such thing.
+const ANONYMOUS: libc::c_int =
+    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | if cfg!(miri) { 0 } else { libc::MAP_NORESERVE };
+
 impl Memory {
     fn private(len: usize) -> io::Result<Self> {
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
-        let memory = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                len,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
+        let memory =
+            unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, ANONYMOUS, -1, 0) };
         if memory == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }

@@ -163,6 +163,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "thousands of samples, all of safe code")]
     fn percentiles_end_with_the_longest_and_rise() {
         let mut latency = Latency::default();
         (1..=10_000_u64).for_each(|microseconds| latency.record(microseconds * 1000));

@@ -2,7 +2,12 @@
 
 use std::cell::RefCell;
 
+use proptest::prelude::*;
+use proptest::sample::Index;
+
 use super::*;
+use crate::buffer::DmaBuf;
+use crate::command::nvm_opcode;
 use crate::status::Status;
 
 /// Stands for SPDK: keeps the callback's arguments until told to complete them.
@@ -131,4 +136,138 @@ fn a_queue_may_move_while_commands_are_outstanding() {
     let moved = Box::new(queue);
     device.complete(0, Completion::default());
     assert_eq!(moved.next().unwrap().command.slba(), 7);
+}
+
+/// As [`Device`], with memory access: a Read finds its block's number in every byte.
+#[derive(Default)]
+struct Memory {
+    held: RefCell<Vec<(Command, *mut u8, u32, *mut c_void)>>,
+}
+
+impl Memory {
+    fn send(&self) -> impl Fn(*mut spdk_sys::spdk_nvme_cmd, *mut c_void, u32, *mut c_void) -> c_int {
+        |command, data, len, slot| {
+            // SAFETY: the queue's own copy of the command.
+            let command = unsafe { *command.cast::<Command>() };
+            self.held.borrow_mut().push((command, data.cast(), len, slot));
+            0
+        }
+    }
+
+    fn complete(&self, nth: usize, status: Status) {
+        let (command, data, len, slot) = self.held.borrow_mut().swap_remove(nth);
+        if command.opcode == nvm_opcode::READ && status.is_success() {
+            // SAFETY: a command in flight has its memory.
+            unsafe { data.write_bytes(command.slba() as u8, len as usize) };
+        }
+        let completion = failed(u16::from(status.sct), u16::from(status.sc));
+        // SAFETY: the queue of the test is alive, and the pointer came from it.
+        unsafe { on_complete(slot, (&raw const completion).cast()) };
+    }
+
+    /// What SPDK does when a queue pair is freed.
+    fn abort_all(&self) {
+        while !self.held.borrow().is_empty() {
+            self.complete(0, Status::ABORTED_SQ_DELETION);
+        }
+    }
+}
+
+#[test]
+fn a_command_in_flight_owns_its_buffer() {
+    let (queue, device) = (queue(2), Memory::default());
+    let mut kept = DmaBuf::on_heap(512);
+    let read = |lba, buffer: &DmaBuf| {
+        queue.submit(&Command::read(1, lba, 1), Some(Data::from(buffer)), false, &device.send()).unwrap()
+    };
+    read(7, &kept);
+    read(8, &DmaBuf::on_heap(512));
+    assert!(kept.get_mut().is_none(), "a command has it");
+    device.complete(1, Status::SUCCESS);
+    device.complete(0, Status::SUCCESS);
+    assert!(kept.get_mut().is_none(), "its completion was not taken");
+    while queue.next().is_some() {}
+    assert_eq!(kept.get_mut().unwrap(), [7; 512]);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Submit { lba: u64, write: bool, awaited: bool, keep: bool },
+    Complete(Index, bool),
+    Next,
+    Take(Index),
+    Abandon(Index),
+    Expire,
+    Retry,
+    DropBuffer(Index),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = any::<Index>;
+    prop_oneof![
+        // Few blocks, of a tracked namespace: commands wait for each other.
+        4 => (0_u64..4, any::<[bool; 3]>()).prop_map(|(lba, [write, awaited, keep])| {
+            Step::Submit { lba, write, awaited, keep }
+        }),
+        3 => (index(), any::<bool>()).prop_map(|(at, good)| Step::Complete(at, good)),
+        2 => Just(Step::Next),
+        1 => index().prop_map(Step::Take),
+        1 => index().prop_map(Step::Abandon),
+        1 => Just(Step::Expire),
+        2 => Just(Step::Retry),
+        1 => index().prop_map(Step::DropBuffer),
+    ]
+}
+
+proptest! {
+    /// Miri says whether memory is used that is not there any more, or left behind.
+    #[test]
+    fn whatever_happens_every_slot_comes_back(
+        steps in prop::collection::vec(step(), 0..if cfg!(miri) { 25 } else { 100 }),
+    ) {
+        let tables = Arc::new(Tables::default());
+        let attachment = tables.attach(1, 4, 512).unwrap();
+        attachment.table().enable(true);
+        let queue = Queue::new(1, 6, Arc::new(CmdLog::new(1)), false, &tables);
+        let device = Memory::default();
+        let (mut buffers, mut tokens) = (Vec::new(), Vec::new());
+        for step in steps {
+            match step {
+                Step::Submit { lba, write, awaited, keep } => {
+                    let buffer = DmaBuf::on_heap(512);
+                    let command = if write { Command::write(1, lba, 1) } else { Command::read(1, lba, 1) };
+                    let data = Some(Data::from(&buffer));
+                    if let Ok(token) = queue.submit(&command, data, awaited, &device.send()) {
+                        tokens.push(token);
+                    }
+                    buffers.extend(keep.then_some(buffer));
+                }
+                Step::Complete(at, good) => {
+                    let count = device.held.borrow().len();
+                    if count > 0 {
+                        device.complete(at.index(count), if good { Status::SUCCESS } else { Status::new(2, 0x81) });
+                    }
+                }
+                Step::Next => drop(queue.next()),
+                Step::Take(at) if !tokens.is_empty() => drop(queue.take(*at.get(&tokens))),
+                Step::Abandon(at) if !tokens.is_empty() => queue.abandon(*at.get(&tokens)),
+                Step::Expire => queue.expire(Ticks::now().after(std::time::Duration::from_secs(1)), 0),
+                Step::Retry => queue.retry(&device.send()),
+                Step::DropBuffer(at) if !buffers.is_empty() => drop(buffers.swap_remove(at.index(buffers.len()))),
+                Step::Take(_) | Step::Abandon(_) | Step::DropBuffer(_) => {}
+            }
+        }
+        device.abort_all();
+        prop_assert!(!queue.is_held());
+        tokens.into_iter().for_each(|token| queue.abandon(token));
+        while queue.has_parked() {
+            queue.retry(&device.send());
+            device.abort_all();
+        }
+        while queue.next().is_some() {}
+        prop_assert_eq!(queue.outstanding(), 0);
+        // It keeps the buffers of abandoned commands that were aborted.
+        drop(queue);
+        prop_assert!(buffers.iter_mut().all(|buffer| buffer.get_mut().is_some()), "a slot keeps a buffer");
+    }
 }

@@ -97,6 +97,11 @@ impl Data {
         self.buffer.as_ptr().wrapping_add(self.offset)
     }
 
+    /// Copies bytes in, `at` so many of its own.
+    pub(crate) fn write(&self, at: usize, from: &[u8]) {
+        self.buffer.write_within_reach(self.offset + at, from);
+    }
+
     /// How many bytes.
     #[expect(clippy::len_without_is_empty, reason = "an empty transfer is a transfer")]
     pub fn len(&self) -> usize {

@@ -183,6 +183,7 @@ fn a_table_lives_as_long_as_its_namespace_and_commands_in_flight() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no memory that is taken when it is used")]
 fn a_huge_table_takes_no_memory_until_it_is_used() {
     let resident = || -> u64 {
         let statm = std::fs::read_to_string("/proc/self/statm").unwrap();

@@ -66,6 +66,7 @@ fn a_region_of_one_block() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of samples, all of safe code")]
 fn shares_are_kept() {
     let workload = Workload::new()
         .operations([(2, 30), (1, 70)])
@@ -84,6 +85,7 @@ fn shares_are_kept() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of samples, all of safe code")]
 fn sections_get_their_shares() {
     let weights = [1000, 0, 3000, 6000];
     let ios = ios(&Workload::new().distribution(weights).io_size(1), 1003, 20_000);
@@ -193,6 +195,7 @@ fn workloads() -> impl Strategy<Value = (Workload, u64)> {
 
 proptest! {
     #[test]
+    #[cfg_attr(miri, ignore = "a slow model, all of safe code")]
     fn as_the_model((workload, blocks) in workloads()) {
         let Ok(mut generator) = Generator::new(&workload, blocks, None) else { return Ok(()) };
         let rng = Xoshiro256PlusPlus::seed_from_u64(workload.seed);
