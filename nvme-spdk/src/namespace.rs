@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::identify::{IdentifyNamespace, LbaFormat};
 use crate::integrity::{Attachment, Table, skip_tokens, stamp};
 use crate::lane::Kind;
+use crate::pending::Pending;
 use crate::qpair::Qpair;
 use crate::queue::{Completed, Data, Token};
 use crate::status::Status;
@@ -288,6 +289,51 @@ impl Namespace {
     /// Those of [`Qpair::submit`].
     pub fn submit(&self, qpair: &Qpair, command: &Command, data: Data) -> Result<Token> {
         qpair.lane().submit(Kind::Transfer, command, Some(data))
+    }
+
+    /// Sends a Read now, into a buffer from `offset` on; its completion comes through the future, a
+    /// [`Mismatch`](crate::Mismatch) of a [verified](Self::verify) read with it.
+    ///
+    /// # Errors
+    /// As [`submit_read`](Self::submit_read); for the future's see [`Qpair::start`].
+    pub fn start_read(
+        &self,
+        qpair: &Qpair,
+        buffer: &DmaBuf,
+        offset: usize,
+        lba: u64,
+        blocks: u32,
+    ) -> Result<Pending> {
+        let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
+        self.start(qpair, &Command::read(self.nsid, lba, blocks), data)
+    }
+
+    /// Sends a Write now, from a buffer from `offset` on, [stamped](Self::stamp) as with [`write`](Self::write); its
+    /// completion comes through the future.
+    ///
+    /// # Errors
+    /// As [`start_read`](Self::start_read).
+    pub fn start_write(
+        &self,
+        qpair: &Qpair,
+        buffer: &DmaBuf,
+        offset: usize,
+        lba: u64,
+        blocks: u32,
+    ) -> Result<Pending> {
+        let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
+        if self.is_tracked() {
+            self.stamp(&data, lba, blocks);
+        }
+        self.start(qpair, &Command::write(self.nsid, lba, blocks), data)
+    }
+
+    /// As [`submit`](Self::submit), with a future for the completion.
+    ///
+    /// # Errors
+    /// Those of [`Qpair::start`].
+    pub fn start(&self, qpair: &Qpair, command: &Command, data: Data) -> Result<Pending> {
+        qpair.start_as(Kind::Transfer, command, Some(data))
     }
 
     /// The part of a buffer that `blocks` blocks take, checked against the `available` bytes behind `offset`.

@@ -25,6 +25,7 @@ use crate::identify::{IDENTIFY_SIZE, IdentifyController};
 use crate::integrity::Tables;
 use crate::lane::Kind;
 use crate::namespace::Namespace;
+use crate::pending::Pending;
 use crate::qpair::{Qpair, QpairOptions};
 use crate::queue::{Completed, Data, Token};
 use crate::transport::Address;
@@ -180,7 +181,19 @@ impl Controller {
         self.inner.admin().submit(Kind::Raw, command, data).map_err(|e| self.inner.explain(e))
     }
 
-    /// Looks for completions once, without waiting; returns how many can be taken.
+    /// Sends an admin command now; its completion comes through the future. See [`Qpair::start`] for what holds for
+    /// it. The controller stays open as long as the future is there.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit); the future's are those of [`execute`](Self::execute), but for
+    /// [`Error::Interrupted`].
+    pub fn start(&self, command: &Command, data: Option<Data>) -> Result<Pending> {
+        let token = self.inner.admin().start(Kind::Raw, command, data).map_err(|e| self.inner.explain(e))?;
+        Ok(Pending::new(Arc::clone(&self.inner) as _, token))
+    }
+
+    /// Looks for completions once, without waiting; returns how many can be taken. Futures whose completions have
+    /// come are woken, too.
     ///
     /// # Errors
     /// [`Error::Dead`] when none can be taken and none will come.
