@@ -133,7 +133,9 @@ impl Command {
 
     /// Firmware Image Download: `bytes` bytes of the image, from byte `offset` of it on; both are multiples of 4.
     pub const fn firmware_download(offset: u32, bytes: u32) -> Self {
-        Command::admin(admin_opcode::FIRMWARE_IMAGE_DOWNLOAD).cdw10((bytes / 4).wrapping_sub(1)).cdw11(offset / 4)
+        Command::admin(admin_opcode::FIRMWARE_IMAGE_DOWNLOAD)
+            .cdw10((bytes / 4).wrapping_sub(1))
+            .cdw11(offset / 4)
     }
 
     /// Firmware Commit of what was downloaded to a slot, 1 to 7; 0 leaves the choice to the controller.
@@ -326,7 +328,7 @@ mod tests {
             ("FUSE", Queue::Io, Command::write(1, 0, 1).fused_second(), 2),
             ("ZSA", Queue::Io, Command::zone_send(1, 7, ZoneAction::Reset), 4),
             ("SLBA", Queue::Io, Command::zone_send(1, 7, ZoneAction::Open), 7),
-            ("NUMD", Queue::Io, Command::report_zones(1, 0, 4096), 1023),
+            ("NDW", Queue::Io, Command::report_zones(1, 0, 4096), 1023),
             ("SQID", Queue::Admin, Command::abort(3, 9), 3),
             ("CID", Queue::Admin, Command::abort(3, 9), 9),
             ("LBAFL", Queue::Admin, Command::format_nvm(1, 0x12, SecureErase::UserData), 2),
@@ -360,6 +362,9 @@ mod tests {
         let list = DsmRange::list(&[DsmRange { attributes: 1, blocks: 0x0203, lba: 4 }]);
         assert_eq!(list, [1, 0, 0, 0, 3, 2, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]);
         let list = CopyRange::list(&[CopyRange { lba: 9, blocks: 65536 }, CopyRange { lba: 1, blocks: 1 }]);
-        assert_eq!((list.len(), list[8], &list[16..18], list[40], list[48]), (64, 9, &[0xff, 0xff][..], 1, 0));
+        assert_eq!(
+            (list.len(), list[8], &list[16..18], list[40], list[48]),
+            (64, 9, &[0xff, 0xff][..], 1, 0)
+        );
     }
 }

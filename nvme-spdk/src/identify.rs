@@ -18,6 +18,7 @@ pub struct IdentifyNamespace {
 
 /// How blocks of a namespace look: one entry of its LBA format table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LbaFormat {
     /// Bytes of data per block.
     pub data_size: u32,

@@ -54,6 +54,7 @@ pub struct Qpair {
 
 /// What an I/O queue pair is to be like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "it does nothing until it is used"]
 pub struct QpairOptions {
     depth: u16,
     priority: u8,
@@ -104,6 +105,12 @@ pub(crate) struct IoHandle {
     admin: Option<Arc<Lane<AdminHandle>>>,
     /// Whether the device knows it.
     created: bool,
+}
+
+impl IoHandle {
+    pub(crate) fn as_ptrs(&self) -> (NonNull<spdk_sys::spdk_nvme_ctrlr>, NonNull<spdk_sys::spdk_nvme_qpair>) {
+        (self.ctrlr, self.qpair)
+    }
 }
 
 // SAFETY: SPDK ties a queue pair to no thread, only to one at a time, which the lane's lock sees to. The

@@ -1,5 +1,6 @@
 //! Controllers: connecting, admin commands, registers.
 
+mod ask;
 mod inner;
 mod interrupts;
 pub(crate) mod open;
@@ -13,6 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use ask::ALL_NAMESPACES;
 pub(crate) use inner::{AdminHandle, Inner};
 pub(crate) use interrupts::{Available, Interrupts, Vector};
 pub use options::ConnectOptions;
@@ -271,6 +273,10 @@ impl Controller {
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
         self.inner.admin().is_freed()
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     pub(crate) fn tables(&self) -> &Arc<Tables> {

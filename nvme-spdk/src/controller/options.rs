@@ -15,6 +15,7 @@ use std::time::Duration;
 /// # let _ = options;
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "it does nothing until it is used"]
 pub struct ConnectOptions {
     pub(crate) subnqn: Option<String>,
     pub(crate) hostnqn: Option<String>,

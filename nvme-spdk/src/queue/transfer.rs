@@ -127,7 +127,8 @@ pub enum Outcome {
 }
 
 /// A command whose completion has come.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Completed {
     /// What `submit` returned for it.
     pub token: Token,
