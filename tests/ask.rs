@@ -80,14 +80,24 @@ fn commands_of_their_own_names_do_what_they_say() {
     let differs = run(&Command::compare(1, 6000, 8), Some(Data::from(&buffer)));
     assert_eq!(differs.completion.status(), Status::new(2, 0x85), "Compare Failure");
 
-    run(&Command::write_zeroes(1, 6002, 2, false).force_unit_access(), None).success().expect("Write Zeroes");
+    run(&Command::write_zeroes(1, 6002, 1, false).force_unit_access(), None).success().expect("Write Zeroes");
+    namespace.write_zeroes(&qpair, 6003, 1, false).expect("Write Zeroes");
+    namespace.flush(&qpair).expect("Flush");
+    assert!(matches!(namespace.write_zeroes(&qpair, 0, 0, false), Err(Error::InvalidArgument(_))));
+    let behind = namespace.write_zeroes(&qpair, namespace.blocks(), 1, false).unwrap_err();
+    assert!(matches!(behind, Error::Command { .. }), "{behind}");
     namespace.read(&qpair, &buffer, 6000, 8).expect("a read");
     let expected = [[0x77; 1024], [0; 1024], [0x77; 1024], [0x77; 1024]].concat();
     assert_eq!(buffer.to_vec(0..4096), expected);
 
     let ranges = DmaBuf::new(4096).expect("a buffer");
-    ranges.write(0, &DsmRange::list(&[DsmRange { lba: 6000, blocks: 8, ..DsmRange::default() }]));
+    let eight = DsmRange { lba: 6000, blocks: 8, ..DsmRange::default() };
+    ranges.write(0, &DsmRange::list(&[eight]));
     run(&Command::deallocate(1, 1), Some(Data::new(&ranges, 0, 16).unwrap())).success().expect("Deallocate");
+    namespace
+        .deallocate(&qpair, &[eight, DsmRange { lba: 0, blocks: 1, attributes: 0 }])
+        .expect("Deallocate");
+    assert!(matches!(namespace.deallocate(&qpair, &[]), Err(Error::InvalidArgument(_))));
     ranges.write(0, &CopyRange::list(&[CopyRange { lba: 0, blocks: 1 }]));
     // Newer targets have Copy.
     run(&Command::copy(1, 6000, 1), Some(Data::new(&ranges, 0, 32).unwrap()));

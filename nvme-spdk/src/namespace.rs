@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use crate::buffer::DmaBuf;
 use crate::command::{Command, admin_opcode, nvm_opcode};
+use crate::constructors::DsmRange;
 use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::identify::{IdentifyNamespace, LbaFormat};
@@ -224,6 +225,49 @@ impl Namespace {
         self.transfer(nvm_opcode::WRITE, "Write", qpair, buffer, lba, blocks)
     }
 
+    /// Commits what was written to the medium (NVM command set specification, "Flush command"), and waits.
+    ///
+    /// # Errors
+    /// [`Error::Command`] with the status if the controller refuses, and those of [`Qpair::execute`].
+    pub fn flush(&self, qpair: &Qpair) -> Result<Completed> {
+        self.run(qpair, &Command::flush(self.nsid), None, "Flush")
+    }
+
+    /// Writes zeros to `blocks` blocks from `lba` on, without transferring them ("Write Zeroes command"), and waits. The
+    /// controller may deallocate them, if `deallocate`.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush); [`Error::InvalidArgument`] outside 1 to 65536 blocks.
+    pub fn write_zeroes(&self, qpair: &Qpair, lba: u64, blocks: u32, deallocate: bool) -> Result<Completed> {
+        check_blocks(blocks)?;
+        self.run(qpair, &Command::write_zeroes(self.nsid, lba, blocks, deallocate), None, "Write Zeroes")
+    }
+
+    /// Tells the controller that 1 to 256 ranges are no longer needed ("Dataset Management command", Deallocate), and
+    /// waits.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush); [`Error::InvalidArgument`] for another number of ranges; those of [`DmaBuf::new`].
+    pub fn deallocate(&self, qpair: &Qpair, ranges: &[DsmRange]) -> Result<Completed> {
+        let count = ranges.len();
+        if !(1..=256).contains(&count) {
+            return Err(Error::InvalidArgument(format!("a command names 1 to 256 ranges, not {count}")));
+        }
+        let list = DsmRange::list(ranges);
+        let buffer = DmaBuf::new(list.len())?;
+        buffer.write(0, &list);
+        let command = Command::deallocate(self.nsid, count as u32);
+        self.run(qpair, &command, Some(Data::from(&buffer)), "Dataset Management")
+    }
+
+    fn run(&self, qpair: &Qpair, command: &Command, data: Option<Data>, name: &str) -> Result<Completed> {
+        let completed = qpair.lane().execute(Kind::Raw, command, data, TRANSFER_TIMEOUT)?;
+        match completed.completion.status() {
+            Status::SUCCESS => Ok(completed),
+            status => Err(Error::Command { what: format!("{name} of namespace {}", self.nsid), status }),
+        }
+    }
+
     fn transfer(
         &self,
         opcode: u8,
@@ -341,16 +385,21 @@ impl Namespace {
     /// # Errors
     /// [`Error::BufferTooSmall`], and [`Error::InvalidArgument`] outside 1 to 65536 blocks.
     pub fn data(&self, buffer: &DmaBuf, offset: usize, available: usize, blocks: u32) -> Result<Data> {
-        if !(1..=MOST_BLOCKS).contains(&blocks) {
-            return Err(Error::InvalidArgument(format!(
-                "a command transfers 1 to {MOST_BLOCKS} blocks, not {blocks}"
-            )));
-        }
+        check_blocks(blocks)?;
         let needed = u64::from(blocks) * u64::from(self.lba_size());
         if needed > available as u64 {
             return Err(Error::BufferTooSmall { needed, available: available as u64 });
         }
         Data::new(buffer, offset, needed as usize)
+    }
+}
+
+fn check_blocks(blocks: u32) -> Result<()> {
+    match (1..=MOST_BLOCKS).contains(&blocks) {
+        true => Ok(()),
+        false => Err(Error::InvalidArgument(format!(
+            "a command transfers 1 to {MOST_BLOCKS} blocks, not {blocks}"
+        ))),
     }
 }
 

@@ -20,6 +20,8 @@ use crate::queue::Token;
 #[derive(Default)]
 pub(crate) struct Waiting {
     room: Mutex<Room>,
+    /// Whether something is in [`Room::called`]: without futures nobody takes the lock.
+    called: AtomicBool,
     /// Whether something is in [`Room::given_up`].
     given_up: AtomicBool,
 }
@@ -92,12 +94,15 @@ impl Waiting {
         if room.driver == Some(token) {
             room.pass_on(token.index());
         }
+        self.called.store(!room.called.is_empty(), Ordering::Relaxed);
         seat.waker
     }
 
     /// The command in this place has news.
     pub(crate) fn call(&self, index: usize) {
-        self.room.lock().call(index);
+        let mut room = self.room.lock();
+        room.call(index);
+        self.called.store(!room.called.is_empty(), Ordering::Relaxed);
     }
 
     /// All commands have: the queue is gone.
@@ -107,17 +112,25 @@ impl Waiting {
         for index in 0..room.seats.len() {
             room.call(index);
         }
+        self.called.store(!room.called.is_empty(), Ordering::Relaxed);
     }
 
-    /// Wakes those that were called. No lock of the queue may be held.
+    /// Wakes those that were called, unless another thread does. No lock of the queue may be held.
+    #[inline]
     pub(crate) fn wake(&self) {
-        while let Some(waker) = self.next_called() {
+        while self.called.load(Ordering::Relaxed)
+            && let Some(waker) = self.next_called()
+        {
             waker.wake();
         }
     }
 
+    #[cold]
     fn next_called(&self) -> Option<Waker> {
-        self.room.lock().called.pop_front()
+        let mut room = self.room.lock();
+        let next = room.called.pop_front();
+        self.called.store(!room.called.is_empty(), Ordering::Relaxed);
+        next
     }
 
     /// A future was dropped; whoever has the queue's lock is to give up its command.

@@ -29,9 +29,6 @@ const LIST: usize = 1024;
 /// What one Get Log Page asks for at most: more than a page need not be supported by every controller's MDTS.
 const CHUNK: usize = 4096;
 
-/// Where Error Log Page Entries (ELPE), 0's based, stands in Identify Controller.
-const ELPE: usize = 262;
-
 impl Controller {
     /// Identify with a Controller or Namespace Structure value `cns` (NVMe base specification, "Identify command"): the
     /// 4096 bytes it returns. `nsid` is the namespace, or 0 where there is none to name.
@@ -144,7 +141,7 @@ impl Controller {
     /// # Errors
     /// As [`log_page`](Self::log_page).
     pub fn error_log(&self, most: usize) -> Result<Vec<ErrorLogEntry>> {
-        let kept = usize::from(self.identify().as_bytes()[ELPE]) + 1;
+        let kept = usize::from(self.identify().error_log_entries()) + 1;
         let bytes = self.log_page(lid::ERROR, ALL_NAMESPACES, most.clamp(1, kept) * ErrorLogEntry::SIZE)?;
         let entries = bytes.chunks_exact(ErrorLogEntry::SIZE).take(most).map(ErrorLogEntry::from_bytes);
         Ok(entries.filter(ErrorLogEntry::is_used).collect())

@@ -219,6 +219,11 @@ impl Controller {
         self.inner.admin().next().map_err(|e| self.inner.explain(e))
     }
 
+    /// How many admin commands are submitted whose completion was not taken.
+    pub fn outstanding(&self) -> usize {
+        self.inner.admin().outstanding()
+    }
+
     /// The log of the admin queue.
     pub fn cmdlog(&self) -> &Arc<CmdLog> {
         self.inner.admin().log()
