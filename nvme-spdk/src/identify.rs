@@ -333,8 +333,8 @@ mod tests {
             ] {
                 prop_assert_eq!(decoded.number(name), Some(number), "{}", name);
             }
-            prop_assert_eq!(it.nguid().unwrap().as_slice(), &bytes[104..120]);
-            prop_assert_eq!(it.eui64().unwrap().as_slice(), &bytes[120..128]);
+            prop_assert_eq!(it.nguid().unwrap().to_vec(), bytes[104..120].to_vec());
+            prop_assert_eq!(it.eui64().unwrap().to_vec(), bytes[120..128].to_vec());
         }
     }
 
