@@ -389,6 +389,7 @@ impl<H: Handle> Drive for Lane<H> {
             if matches!(answer, Some(Err(_))) {
                 link.queue.abandon(token);
             }
+            self.abandon_given_up(link);
             self.call(link);
             parked = link.queue.has_parked();
         }
