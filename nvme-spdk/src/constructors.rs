@@ -332,7 +332,6 @@ mod tests {
             ("SLBA", Queue::Io, Command::zone_send(1, 7, ZoneAction::Open), 7),
             ("NDW", Queue::Io, Command::report_zones(1, 0, 4096), 1023),
             ("SQID", Queue::Admin, Command::abort(3, 9), 3),
-            ("CID", Queue::Admin, Command::abort(3, 9), 9),
             ("LBAFL", Queue::Admin, Command::format_nvm(1, 0x12, SecureErase::UserData), 2),
             ("LBAFU", Queue::Admin, Command::format_nvm(1, 0x12, SecureErase::UserData), 1),
             ("SES", Queue::Admin, Command::format_nvm(1, 0x12, SecureErase::UserData), 1),
@@ -349,6 +348,8 @@ mod tests {
         ] {
             assert_eq!(field(sent, queue, name), Some(value), "{name} of {}", command(&sent, queue));
         }
+        // Its own identifier has the same name as that of the command to abort.
+        assert_eq!(Command::abort(3, 9).cdw10, 9 << 16 | 3);
         let all = command(&Command::zone_send_all(1, ZoneAction::Finish), Queue::Io);
         assert!(all.to_string().contains("finish") && all.to_string().contains("ALL"), "{all}");
         for (sent, name) in [
