@@ -58,10 +58,12 @@ fn features_are_read_and_set() {
     let controller = connect();
     let queues = controller.get_feature(0x07, 0).expect("Number of Queues");
     assert!(queues & 0xffff >= 15 && queues >> 16 >= 15, "{queues:#x}");
-    let threshold = controller.get_feature(0x04, 0).expect("Temperature Threshold");
-    controller.set_feature(0x04, 0, 350).expect("Set Features");
-    assert_eq!(controller.get_feature(0x04, 0).expect("Temperature Threshold") & 0xffff, 350);
-    controller.set_feature(0x04, 0, threshold).expect("Set Features");
+    // Asynchronous Event Configuration: namespace attribute notices.
+    let before = controller.get_feature(0x0b, 0).expect("Get Features");
+    for notices in [0x100, 0, before] {
+        controller.set_feature(0x0b, 0, notices).expect("Set Features");
+        assert_eq!(controller.get_feature(0x0b, 0).expect("Get Features") & 0x100, notices & 0x100);
+    }
     let refused = controller.get_feature(0xff, 0).unwrap_err();
     assert!(refused.to_string().starts_with("Get Features FFh failed"), "{refused}");
 }
