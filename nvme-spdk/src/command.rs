@@ -53,7 +53,7 @@ pub struct Command {
 const _: () = assert!(size_of::<Command>() == size_of::<spdk_sys::spdk_nvme_cmd>());
 const _: () = assert!(align_of::<Command>() == align_of::<spdk_sys::spdk_nvme_cmd>());
 
-/// Opcodes of the admin command set that this crate sends by itself or treats specially.
+/// Opcodes of the admin command set.
 pub mod admin_opcode {
     /// Get Log Page.
     pub const GET_LOG_PAGE: u8 = 0x02;
@@ -75,6 +75,16 @@ pub mod admin_opcode {
     pub const GET_FEATURES: u8 = 0x0a;
     /// Asynchronous Event Request.
     pub const ASYNC_EVENT_REQUEST: u8 = 0x0c;
+    /// Namespace Management.
+    pub const NAMESPACE_MANAGEMENT: u8 = 0x0d;
+    /// Firmware Commit.
+    pub const FIRMWARE_COMMIT: u8 = 0x10;
+    /// Firmware Image Download.
+    pub const FIRMWARE_IMAGE_DOWNLOAD: u8 = 0x11;
+    /// Device Self-test.
+    pub const DEVICE_SELF_TEST: u8 = 0x14;
+    /// Namespace Attachment.
+    pub const NAMESPACE_ATTACHMENT: u8 = 0x15;
     /// Keep Alive.
     pub const KEEP_ALIVE: u8 = 0x18;
     /// Format NVM.
@@ -85,7 +95,7 @@ pub mod admin_opcode {
     pub const FABRICS: u8 = 0x7f;
 }
 
-/// Opcodes of the NVM command set.
+/// Opcodes of the NVM command set, and of the zoned namespace command set.
 pub mod nvm_opcode {
     /// Flush.
     pub const FLUSH: u8 = 0x00;
@@ -103,6 +113,14 @@ pub mod nvm_opcode {
     pub const DATASET_MANAGEMENT: u8 = 0x09;
     /// Verify.
     pub const VERIFY: u8 = 0x0c;
+    /// Copy.
+    pub const COPY: u8 = 0x19;
+    /// Zone Management Send.
+    pub const ZONE_MANAGEMENT_SEND: u8 = 0x79;
+    /// Zone Management Receive.
+    pub const ZONE_MANAGEMENT_RECEIVE: u8 = 0x7a;
+    /// Zone Append.
+    pub const ZONE_APPEND: u8 = 0x7d;
 }
 
 /// What byte 4 of a fabrics command says: which one it is (NVMe over Fabrics specification, "Fabrics Commands").

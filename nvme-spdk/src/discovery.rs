@@ -26,6 +26,7 @@ const MOST_ENTRIES: u64 = 4096;
 
 /// One path to a subsystem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DiscoveryEntry {
     /// Transport Type (TRTYPE): 1 RDMA, 2 Fibre Channel, 3 TCP, 254 intra-host.
     pub transport: u8,
@@ -47,6 +48,7 @@ pub struct DiscoveryEntry {
 
 /// Subsystem Type (SUBTYPE) of a discovery entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum SubsystemKind {
     /// A referral to another discovery service.
     Referral,

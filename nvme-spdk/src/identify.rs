@@ -18,6 +18,7 @@ pub struct IdentifyNamespace {
 
 /// How blocks of a namespace look: one entry of its LBA format table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LbaFormat {
     /// Bytes of data per block.
     pub data_size: u32,
@@ -88,10 +89,42 @@ impl IdentifyController {
         controller_id: u16 = 78,
         /// Version (VER): major in bits 31:16, minor 15:8, tertiary 7:0.
         version: u32 = 80,
+        /// RTD3 Resume Latency (RTD3R), in microseconds, 0 if not reported.
+        rtd3_resume_latency: u32 = 84,
+        /// RTD3 Entry Latency (RTD3E), in microseconds, 0 if not reported.
+        rtd3_entry_latency: u32 = 88,
+        /// Optional Asynchronous Events Supported (OAES).
+        oaes: u32 = 92,
+        /// Controller Attributes (CTRATT).
+        ctratt: u32 = 96,
+        /// Controller Type (CNTRLTYPE): 1 I/O, 2 discovery, 3 administrative, 0 if not reported.
+        controller_type: u8 = 111,
         /// Optional Admin Command Support (OACS).
         oacs: u16 = 256,
+        /// Abort Command Limit (ACL), 0's based.
+        abort_limit: u8 = 258,
         /// Asynchronous Event Request Limit (AERL), 0's based.
         aerl: u8 = 259,
+        /// Log Page Attributes (LPA).
+        lpa: u8 = 261,
+        /// Error Log Page Entries (ELPE), 0's based.
+        error_log_entries: u8 = 262,
+        /// Number of Power States Support (NPSS), 0's based.
+        power_states: u8 = 263,
+        /// Warning Composite Temperature Threshold (WCTEMP), in kelvins, 0 if not reported.
+        warning_temperature: u16 = 266,
+        /// Critical Composite Temperature Threshold (CCTEMP), in kelvins, 0 if not reported.
+        critical_temperature: u16 = 268,
+        /// Total NVM Capacity (TNVMCAP), in bytes.
+        total_capacity: u128 = 280,
+        /// Unallocated NVM Capacity (UNVMCAP), in bytes.
+        unallocated_capacity: u128 = 296,
+        /// Extended Device Self-test Time (EDSTT), in minutes.
+        extended_self_test_minutes: u16 = 316,
+        /// Keep Alive Support (KAS): the granularity of the timeout, in units of 100 ms, 0 if there is none.
+        keep_alive_granularity: u16 = 320,
+        /// Sanitize Capabilities (SANICAP).
+        sanitize_capabilities: u32 = 328,
         /// Submission Queue Entry Size (SQES).
         sqes: u8 = 512,
         /// Completion Queue Entry Size (CQES).
@@ -102,6 +135,20 @@ impl IdentifyController {
         number_of_namespaces: u32 = 516,
         /// Optional NVM Command Support (ONCS).
         oncs: u16 = 520,
+        /// Atomic Write Unit Normal (AWUN), in logical blocks, 0's based.
+        atomic_write_blocks: u16 = 526,
+        /// Atomic Write Unit Power Fail (AWUPF), in logical blocks, 0's based.
+        atomic_write_blocks_power_fail: u16 = 528,
+    }
+
+    /// Firmware Updates (FRMW): the number of firmware slots, 1 to 7.
+    pub fn firmware_slots(&self) -> u8 {
+        self.bytes[260] >> 1 & 0x7
+    }
+
+    /// Volatile Write Cache (VWC): whether there is one.
+    pub fn has_volatile_write_cache(&self) -> bool {
+        self.bytes[525] & 1 != 0
     }
 
     /// ASCII fields are padded with spaces; anything else in them is shown as it can be.
@@ -133,10 +180,43 @@ impl IdentifyNamespace {
         capacity: u64 = 8,
         /// Namespace Utilization (NUSE), in logical blocks.
         utilization: u64 = 16,
+        /// Namespace Features (NSFEAT).
+        features: u8 = 24,
         /// Number of LBA Formats (NLBAF), 0's based.
         number_of_formats: u8 = 25,
         /// Formatted LBA Size (FLBAS).
         flbas: u8 = 26,
+        /// Metadata Capabilities (MC).
+        metadata_capabilities: u8 = 27,
+        /// End-to-end Data Protection Capabilities (DPC).
+        protection_capabilities: u8 = 28,
+        /// Reservation Capabilities (RESCAP).
+        reservation_capabilities: u8 = 31,
+        /// Namespace Optimal I/O Boundary (NOIOB), in logical blocks, 0 if not reported.
+        optimal_io_boundary: u16 = 46,
+        /// NVM Capacity (NVMCAP), in bytes, 0 if not reported.
+        nvm_capacity: u128 = 48,
+        /// Namespace Preferred Write Granularity (NPWG), in logical blocks, 0's based.
+        preferred_write_granularity: u16 = 64,
+        /// Maximum Single Source Range Length (MSSRL) of Copy, in logical blocks.
+        max_copy_range: u16 = 74,
+        /// Maximum Copy Length (MCL), in logical blocks.
+        max_copy_length: u32 = 76,
+    }
+
+    /// End-to-end Data Protection Type Settings (DPS): 0 for none, or type 1 to 3.
+    pub fn protection_type(&self) -> u8 {
+        self.bytes[29] & 0x7
+    }
+
+    /// Namespace Globally Unique Identifier (NGUID), if there is one.
+    pub fn nguid(&self) -> Option<[u8; 16]> {
+        Some(std::array::from_fn(|at| self.bytes[104 + at])).filter(|nguid| *nguid != [0; 16])
+    }
+
+    /// IEEE Extended Unique Identifier (EUI64), if there is one.
+    pub fn eui64(&self) -> Option<[u8; 8]> {
+        Some(std::array::from_fn(|at| self.bytes[120 + at])).filter(|eui64| *eui64 != [0; 8])
     }
 
     /// The format the namespace has now.
@@ -192,7 +272,71 @@ impl fmt::Debug for IdentifyNamespace {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::decode;
+
+    proptest! {
+        /// The decoder has tables of its own.
+        #[test]
+        fn fields_are_where_the_decoder_finds_them(bytes in prop::collection::vec(any::<u8>(), IDENTIFY_SIZE)) {
+            let (it, decoded) = (IdentifyController::from_bytes(&bytes), decode::identify(0x01, &bytes));
+            for (name, number) in [
+                ("VID", it.vendor_id().into()),
+                ("MDTS", it.mdts().into()),
+                ("CNTLID", it.controller_id().into()),
+                ("VER", it.version().into()),
+                ("RTD3R", it.rtd3_resume_latency().into()),
+                ("RTD3E", it.rtd3_entry_latency().into()),
+                ("OAES", it.oaes().into()),
+                ("CTRATT", it.ctratt().into()),
+                ("CNTRLTYPE", it.controller_type().into()),
+                ("OACS", it.oacs().into()),
+                ("ACL", it.abort_limit().into()),
+                ("AERL", it.aerl().into()),
+                ("FRMW", it.firmware_slots().into()),
+                ("LPA", it.lpa().into()),
+                ("ELPE", it.error_log_entries().into()),
+                ("NPSS", it.power_states().into()),
+                ("WCTEMP", it.warning_temperature().into()),
+                ("CCTEMP", it.critical_temperature().into()),
+                ("TNVMCAP", it.total_capacity()),
+                ("UNVMCAP", it.unallocated_capacity()),
+                ("EDSTT", it.extended_self_test_minutes().into()),
+                ("KAS", it.keep_alive_granularity().into()),
+                ("SANICAP", it.sanitize_capabilities().into()),
+                ("MAXCMD", it.max_outstanding_commands().into()),
+                ("NN", it.number_of_namespaces().into()),
+                ("ONCS", it.oncs().into()),
+                ("AWUN", it.atomic_write_blocks().into()),
+                ("AWUPF", it.atomic_write_blocks_power_fail().into()),
+            ] {
+                prop_assert_eq!(decoded.number(name), Some(number), "{}", name);
+            }
+            let (it, decoded) = (IdentifyNamespace::from_bytes(&bytes), decode::identify(0x00, &bytes));
+            for (name, number) in [
+                ("NSZE", it.size().into()),
+                ("NCAP", it.capacity().into()),
+                ("NUSE", it.utilization().into()),
+                ("NSFEAT", it.features().into()),
+                ("NLBAF", it.number_of_formats().into()),
+                ("MC", it.metadata_capabilities().into()),
+                ("DPC", it.protection_capabilities().into()),
+                ("DPS", it.protection_type().into()),
+                ("RESCAP", it.reservation_capabilities().into()),
+                ("NOIOB", it.optimal_io_boundary().into()),
+                ("NVMCAP", it.nvm_capacity()),
+                ("NPWG", it.preferred_write_granularity().into()),
+                ("MSSRL", it.max_copy_range().into()),
+                ("MCL", it.max_copy_length().into()),
+            ] {
+                prop_assert_eq!(decoded.number(name), Some(number), "{}", name);
+            }
+            prop_assert_eq!(it.nguid().unwrap().to_vec(), bytes[104..120].to_vec());
+            prop_assert_eq!(it.eui64().unwrap().to_vec(), bytes[120..128].to_vec());
+        }
+    }
 
     #[test]
     fn controller_fields() {

@@ -6,6 +6,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
@@ -15,10 +16,12 @@ use crate::cmdlog::CmdLog;
 use crate::command::Command;
 use crate::error::{Error, Result};
 use crate::observer::Scope;
+use crate::pending::Drive;
 use crate::queue::{Completed, Data, Queue, Token};
 use crate::registry::Lanes;
 use crate::status::Status;
-use crate::{fork, log, names, wait};
+use crate::waiting::{Waiting, Watch};
+use crate::{deadline, fork, log, names, wait};
 
 /// SPDK's side of a queue pair. Dropping it completes what is outstanding and frees it.
 pub(crate) trait Handle: Send {
@@ -51,6 +54,17 @@ pub(crate) enum Kind {
     Transfer,
 }
 
+/// Who gets the completion of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taker {
+    /// Whoever takes the next one.
+    Next,
+    /// Who has sent it, and waits in the same call.
+    Caller,
+    /// The future that stands for it.
+    Future,
+}
+
 /// The handle and what is in flight on it. The handle is dropped first: that calls back into the queue.
 pub(crate) struct Link<H> {
     pub handle: H,
@@ -60,6 +74,8 @@ pub(crate) struct Link<H> {
     /// When commands are next looked through for those that take too long.
     next_look: Ticks,
     limit: Arc<CommandTimeout>,
+    /// How often futures have looked for completions.
+    looks: u64,
     /// When the registers are next looked at, where a device can go away without a word.
     next_watch: Option<Ticks>,
 }
@@ -98,6 +114,7 @@ pub(crate) struct Lane<H> {
     qid: u16,
     log: Arc<CmdLog>,
     link: Mutex<Option<Link<H>>>,
+    waiting: Waiting,
     /// Asks whoever holds the lock for long to let go.
     stop: AtomicBool,
     /// The I/O queues of the controller: their commands may hold blocks that a command here waits for.
@@ -110,7 +127,8 @@ const SLICE: Duration = Duration::from_millis(20);
 
 impl<H: Handle> Lane<H> {
     pub(crate) fn new(qid: u16, log: Arc<CmdLog>, link: Link<H>, neighbours: Weak<Lanes>) -> Self {
-        Lane { qid, log, link: Mutex::new(Some(link)), stop: AtomicBool::new(false), neighbours }
+        let (link, waiting, stop) = (Mutex::new(Some(link)), Waiting::default(), AtomicBool::new(false));
+        Lane { qid, log, link, waiting, stop, neighbours }
     }
 
     pub(crate) fn qid(&self) -> u16 {
@@ -129,7 +147,16 @@ impl<H: Handle> Lane<H> {
             Some(guard) => guard,
             None => wait::until(what, PATIENCE, || Ok(self.link.try_lock_for(SLICE)))?,
         };
-        MutexGuard::try_map(guard, Option::as_mut).map_err(|_| self.gone())
+        let link = MutexGuard::try_map(guard, Option::as_mut).map_err(|_| self.gone())?;
+        self.abandon_given_up(&link);
+        Ok(link)
+    }
+
+    #[inline]
+    fn abandon_given_up(&self, link: &Link<H>) {
+        if self.waiting.has_given_up() {
+            self.waiting.each_given_up(|token| link.queue.abandon(token));
+        }
     }
 
     /// Whether the link is gone.
@@ -153,8 +180,11 @@ impl<H: Handle> Lane<H> {
         let Some(mut guard) = self.link.try_lock_for(patience) else {
             return false;
         };
-        let _scope = H::scope(&self.log);
+        let scope = H::scope(&self.log);
         drop(guard.take());
+        drop((scope, guard));
+        self.waiting.call_all();
+        self.waiting.wake();
         true
     }
 
@@ -169,10 +199,10 @@ impl<H: Handle> Lane<H> {
     }
 
     pub(crate) fn submit(&self, kind: Kind, command: &Command, data: Option<Data>) -> Result<Token> {
-        self.send(kind, command, data, false)
+        self.send(kind, command, data, Taker::Next)
     }
 
-    fn send(&self, kind: Kind, command: &Command, data: Option<Data>, awaited: bool) -> Result<Token> {
+    fn send(&self, kind: Kind, command: &Command, data: Option<Data>, taker: Taker) -> Result<Token> {
         let link = self.lock()?;
         let _scope = H::scope(&self.log);
         let bytes = data.as_ref().map_or(0, Data::len);
@@ -180,7 +210,10 @@ impl<H: Handle> Lane<H> {
         if link.broken {
             return Err(Error::QpairDead { qid: self.qid, state: "disconnected" });
         }
-        let token = link.send(command, data, awaited)?;
+        let token = link.send(command, data, taker != Taker::Next)?;
+        if taker == Taker::Future {
+            link.queue.promise(token);
+        }
         if kind == Kind::Transfer {
             self.log.traffic().count(bytes as u64);
         }
@@ -191,16 +224,29 @@ impl<H: Handle> Lane<H> {
     /// will come.
     pub(crate) fn poll(&self) -> Result<usize> {
         let mut link = self.lock()?;
-        let _scope = H::scope(&self.log);
+        let scope = H::scope(&self.log);
         link.poll(0);
-        match link.queue.ready() {
-            0 if link.broken => Err(Error::QpairDead { qid: self.qid, state: "disconnected" }),
-            0 if link.queue.has_parked() => {
-                drop(link);
+        self.call(&link);
+        let (ready, broken, parked) = (link.queue.ready(), link.broken, link.queue.has_parked());
+        drop((scope, link));
+        self.waiting.wake();
+        match ready {
+            0 if broken => Err(Error::QpairDead { qid: self.qid, state: "disconnected" }),
+            0 if parked => {
                 self.poll_neighbours();
                 Ok(0)
             }
             ready => Ok(ready),
+        }
+    }
+
+    /// Calls the futures whose commands have news.
+    fn call(&self, link: &Link<H>) {
+        while let Some(index) = link.queue.next_called() {
+            self.waiting.call(index);
+        }
+        if link.broken {
+            self.waiting.call_all();
         }
     }
 
@@ -266,28 +312,24 @@ impl<H: Handle> Lane<H> {
         data: Option<Data>,
         timeout: Duration,
     ) -> Result<Completed> {
-        let token = self.send(kind, command, data, true)?;
+        let token = self.send(kind, command, data, Taker::Caller)?;
         let what =
             || format!("{} (opcode {:#04x}) on queue {}", self.name_of(command), command.opcode, self.qid);
         let answer = wait::until(what, timeout, || {
             let mut link = self.lock()?;
-            let _scope = H::scope(&self.log);
-            if !link.queue.knows(token) {
-                return Err(self.gone());
+            let scope = H::scope(&self.log);
+            if link.queue.knows(token) {
+                link.poll(0);
             }
-            link.poll(0);
-            let answer = link.queue.take(token);
-            // A command that SPDK aborted because the connection broke was not answered by anybody.
-            let answered =
-                answer.as_ref().is_some_and(|done| done.completion.status() != Status::ABORTED_SQ_DELETION);
-            if link.broken && !answered {
-                return Err(Error::QpairDead { qid: self.qid, state: "disconnected" });
-            }
-            if answer.is_none() && link.queue.has_parked() {
-                drop(link);
+            let answer = self.answer(&link, token);
+            let parked = link.queue.has_parked();
+            self.call(&link);
+            drop((scope, link));
+            self.waiting.wake();
+            if matches!(answer, Ok(None)) && parked {
                 self.poll_neighbours();
             }
-            Ok(answer)
+            answer
         });
         if answer.is_err()
             && let Ok(link) = self.lock()
@@ -297,14 +339,108 @@ impl<H: Handle> Lane<H> {
         answer
     }
 
+    /// What has become of an awaited command.
+    fn answer(&self, link: &Link<H>, token: Token) -> Result<Option<Completed>> {
+        if !link.queue.knows(token) {
+            return Err(self.gone());
+        }
+        let answer = link.queue.take(token);
+        // A command that SPDK aborted because the connection broke was not answered by anybody.
+        let answered =
+            answer.as_ref().is_some_and(|done| done.completion.status() != Status::ABORTED_SQ_DELETION);
+        if link.broken && !answered {
+            return Err(Error::QpairDead { qid: self.qid, state: "disconnected" });
+        }
+        Ok(answer)
+    }
+
+    /// Sends a command whose completion goes to a future.
+    pub(crate) fn start(&self, kind: Kind, command: &Command, data: Option<Data>) -> Result<Token> {
+        self.send(kind, command, data, Taker::Future)
+    }
+
+    /// Looks for completions, unless another future of the same queue has done it since this one was here, and
+    /// for its own. Called under the lock.
+    fn look(&self, link: &mut Link<H>, token: Token, looks: &mut Option<u64>) -> Result<Option<Completed>> {
+        if link.queue.knows(token) && looks.is_none_or(|looks| looks == link.looks) {
+            link.poll(0);
+            link.looks += 1;
+        }
+        *looks = Some(link.looks);
+        let answer = self.answer(link, token)?;
+        if answer.is_none() && link.queue.is_overdue(token) {
+            let what = format!("a command on queue {}", self.qid);
+            return Err(deadline::timed_out(what, link.limit.get().unwrap_or_default()));
+        }
+        Ok(answer)
+    }
+
     fn name_of(&self, command: &Command) -> &'static str {
         if self.qid == 0 { names::admin_command(command.opcode) } else { names::io_command(command.opcode) }
     }
 }
 
+impl<H: Handle> Drive for Lane<H> {
+    fn drive(&self, token: Token, watch: &mut Watch, context: &mut Context<'_>) -> Poll<Result<Completed>> {
+        fork::check()?;
+        let mut guard = self.link.try_lock();
+        let answer = match guard.as_deref_mut() {
+            // Whoever holds it is not waited for.
+            None => Ok(None),
+            Some(None) => Err(self.gone()),
+            Some(Some(link)) => {
+                let _scope = H::scope(&self.log);
+                self.look(link, token, &mut watch.looks)
+            }
+        };
+        let answer = answer.transpose();
+        // Under the lock, so that nobody finds the completion of a future that is about to sleep.
+        let (stay, former) = match answer {
+            None => (Some(self.waiting.stay(token, watch, context.waker())), None),
+            Some(_) => (None, self.waiting.leave(token)),
+        };
+        let (looked, mut parked) = (guard.is_some(), false);
+        if let Some(Some(link)) = guard.as_deref_mut() {
+            if matches!(answer, Some(Err(_))) {
+                link.queue.abandon(token);
+            }
+            self.abandon_given_up(link);
+            self.call(link);
+            parked = link.queue.has_parked();
+        }
+        drop(guard);
+        drop(former);
+        self.waiting.wake();
+        if parked {
+            self.poll_neighbours();
+        }
+        if stay.is_some_and(|stay| stay.again || !looked) {
+            context.waker().wake_by_ref();
+        }
+        answer.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn give_up(&self, token: Token) {
+        if fork::forked() {
+            return;
+        }
+        let former = self.waiting.leave(token);
+        self.waiting.give_up(token);
+        match self.link.try_lock().as_deref() {
+            Some(Some(link)) => self.abandon_given_up(link),
+            Some(None) => self.waiting.each_given_up(|_| {}),
+            // Left to the next one who takes the lock.
+            None => {}
+        }
+        drop(former);
+        self.waiting.wake();
+    }
+}
+
 impl<H: Handle> Link<H> {
     pub(crate) fn new(handle: H, queue: Queue, limit: Arc<CommandTimeout>) -> Self {
-        Link { handle, queue, broken: false, next_look: Ticks::default(), limit, next_watch: None }
+        let next_look = Ticks::default();
+        Link { handle, queue, broken: false, next_look, limit, looks: 0, next_watch: None }
     }
 
     /// For a device that can be pulled out.

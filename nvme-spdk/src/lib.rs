@@ -20,6 +20,8 @@
 //! # Ok::<(), nvme_spdk::Error>(())
 //! ```
 //!
+//! The [`guide`] says how it all goes together, from getting SPDK to many commands at a time.
+//!
 //! # Ownership
 //!
 //! * A command in flight owns its buffer: dropping a [`DmaBuf`] never frees memory under DMA.
@@ -29,7 +31,7 @@
 //!
 //! # Threads
 //!
-//! Every handle is `Send` and `Sync`. A queue pair is driven by one thread at a time, under a lock that is held
+//! Every handle is `Send` and `Sync`, which the compiler checks. A queue pair is driven by one thread at a time, under a lock that is held
 //! for single calls; different queue pairs do not touch each other.
 //!
 //! # Time
@@ -43,6 +45,7 @@ mod buffer;
 mod clock;
 mod cmdlog;
 mod command;
+mod constructors;
 mod controller;
 mod cpu;
 mod deadline;
@@ -52,19 +55,24 @@ mod env;
 mod error;
 mod features;
 mod fork;
+pub mod guide;
+mod handles;
 mod identify;
 mod integrity;
 pub mod interrupt;
 mod ioworker;
 mod lane;
 mod log;
+mod log_page;
 pub mod names;
 mod namespace;
 mod observer;
 mod pattern;
 pub mod pci;
+mod pending;
 mod qpair;
 mod queue;
+pub mod raw;
 mod referral;
 mod registry;
 pub mod rpc;
@@ -78,12 +86,16 @@ mod traffic;
 mod transport;
 mod transport_id;
 mod wait;
+mod waiting;
 
 pub use buffer::{DmaBuf, SLACK};
 pub use clock::local_time;
 pub use cmdlog::{CAPACITY as CMDLOG_CAPACITY, CmdLog, Entry as CmdLogEntry};
 pub use command::{Command, Completion, admin_opcode, nvm_opcode};
-pub use controller::{ADMIN_QUEUE_SIZE, ConnectOptions, Controller};
+pub use constructors::{
+    CommitAction, CopyRange, DsmRange, SanitizeAction, SecureErase, SelfTest, ZoneAction,
+};
+pub use controller::{ADMIN_QUEUE_SIZE, ALL_NAMESPACES, ConnectOptions, Controller};
 pub use discovery::{DISCOVERY_NQN, DiscoveryEntry, SubsystemKind, discover};
 pub use env::{Env, EnvOptions, Hugepages, Memory};
 pub use error::{Error, Result};
@@ -91,8 +103,12 @@ pub use features::Feature;
 pub use identify::{IDENTIFY_SIZE, IdentifyController, IdentifyNamespace, LbaFormat};
 pub use integrity::Mismatch;
 pub use ioworker::{Failure, Io, IoSize, IoWorker, Latency, Record, Report, Step, Workload};
+pub use log_page::{
+    ErrorLogEntry, FirmwareSlotLog, SanitizeLog, SanitizeState, SelfTestLog, SelfTestResult, SmartLog,
+};
 pub use namespace::{MOST_BLOCKS, Namespace};
 pub use pattern::{Pattern, hex_dump};
+pub use pending::Pending;
 pub use qpair::{Qpair, QpairOptions};
 pub use queue::{Completed, Data, Outcome, Token};
 pub use referral::{Discovered, discover_with_referrals};

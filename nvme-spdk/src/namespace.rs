@@ -9,11 +9,13 @@ use parking_lot::RwLock;
 
 use crate::buffer::DmaBuf;
 use crate::command::{Command, admin_opcode, nvm_opcode};
+use crate::constructors::DsmRange;
 use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::identify::{IdentifyNamespace, LbaFormat};
 use crate::integrity::{Attachment, Table, skip_tokens, stamps};
 use crate::lane::Kind;
+use crate::pending::Pending;
 use crate::qpair::Qpair;
 use crate::queue::{Completed, Data, Token};
 use crate::status::Status;
@@ -222,6 +224,49 @@ impl Namespace {
         self.transfer(nvm_opcode::WRITE, "Write", qpair, buffer, lba, blocks)
     }
 
+    /// Commits what was written to the medium (NVM command set specification, "Flush command"), and waits.
+    ///
+    /// # Errors
+    /// [`Error::Command`] with the status if the controller refuses, and those of [`Qpair::execute`].
+    pub fn flush(&self, qpair: &Qpair) -> Result<Completed> {
+        self.run(qpair, &Command::flush(self.nsid), None, "Flush")
+    }
+
+    /// Writes zeros to `blocks` blocks from `lba` on, without transferring them ("Write Zeroes command"), and waits. The
+    /// controller may deallocate them, if `deallocate`.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush); [`Error::InvalidArgument`] outside 1 to 65536 blocks.
+    pub fn write_zeroes(&self, qpair: &Qpair, lba: u64, blocks: u32, deallocate: bool) -> Result<Completed> {
+        check_blocks(blocks)?;
+        self.run(qpair, &Command::write_zeroes(self.nsid, lba, blocks, deallocate), None, "Write Zeroes")
+    }
+
+    /// Tells the controller that 1 to 256 ranges are no longer needed ("Dataset Management command", Deallocate), and
+    /// waits.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush); [`Error::InvalidArgument`] for another number of ranges; those of [`DmaBuf::new`].
+    pub fn deallocate(&self, qpair: &Qpair, ranges: &[DsmRange]) -> Result<Completed> {
+        let count = ranges.len();
+        if !(1..=256).contains(&count) {
+            return Err(Error::InvalidArgument(format!("a command names 1 to 256 ranges, not {count}")));
+        }
+        let list = DsmRange::list(ranges);
+        let buffer = DmaBuf::new(list.len())?;
+        buffer.write(0, &list);
+        let command = Command::deallocate(self.nsid, count as u32);
+        self.run(qpair, &command, Some(Data::from(&buffer)), "Dataset Management")
+    }
+
+    fn run(&self, qpair: &Qpair, command: &Command, data: Option<Data>, name: &str) -> Result<Completed> {
+        let completed = qpair.lane().execute(Kind::Raw, command, data, TRANSFER_TIMEOUT)?;
+        match completed.completion.status() {
+            Status::SUCCESS => Ok(completed),
+            status => Err(Error::Command { what: format!("{name} of namespace {}", self.nsid), status }),
+        }
+    }
+
     fn transfer(
         &self,
         opcode: u8,
@@ -289,21 +334,71 @@ impl Namespace {
         qpair.lane().submit(Kind::Transfer, command, Some(data))
     }
 
+    /// Sends a Read now, into a buffer from `offset` on; its completion comes through the future, a
+    /// [`Mismatch`](crate::Mismatch) of a [verified](Self::verify) read with it.
+    ///
+    /// # Errors
+    /// As [`submit_read`](Self::submit_read); for the future's see [`Qpair::start`].
+    pub fn start_read(
+        &self,
+        qpair: &Qpair,
+        buffer: &DmaBuf,
+        offset: usize,
+        lba: u64,
+        blocks: u32,
+    ) -> Result<Pending> {
+        let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
+        self.start(qpair, &Command::read(self.nsid, lba, blocks), data)
+    }
+
+    /// Sends a Write now, from a buffer from `offset` on, [stamped](Self::stamp) as with [`write`](Self::write); its
+    /// completion comes through the future.
+    ///
+    /// # Errors
+    /// As [`start_read`](Self::start_read).
+    pub fn start_write(
+        &self,
+        qpair: &Qpair,
+        buffer: &DmaBuf,
+        offset: usize,
+        lba: u64,
+        blocks: u32,
+    ) -> Result<Pending> {
+        let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
+        if self.is_tracked() {
+            self.stamp(&data, lba, blocks);
+        }
+        self.start(qpair, &Command::write(self.nsid, lba, blocks), data)
+    }
+
+    /// As [`submit`](Self::submit), with a future for the completion.
+    ///
+    /// # Errors
+    /// Those of [`Qpair::start`].
+    pub fn start(&self, qpair: &Qpair, command: &Command, data: Data) -> Result<Pending> {
+        qpair.start_as(Kind::Transfer, command, Some(data))
+    }
+
     /// The part of a buffer that `blocks` blocks take, checked against the `available` bytes behind `offset`.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`], and [`Error::InvalidArgument`] outside 1 to 65536 blocks.
     pub fn data(&self, buffer: &DmaBuf, offset: usize, available: usize, blocks: u32) -> Result<Data> {
-        if !(1..=MOST_BLOCKS).contains(&blocks) {
-            return Err(Error::InvalidArgument(format!(
-                "a command transfers 1 to {MOST_BLOCKS} blocks, not {blocks}"
-            )));
-        }
+        check_blocks(blocks)?;
         let needed = u64::from(blocks) * u64::from(self.lba_size());
         if needed > available as u64 {
             return Err(Error::BufferTooSmall { needed, available: available as u64 });
         }
         Data::new(buffer, offset, needed as usize)
+    }
+}
+
+fn check_blocks(blocks: u32) -> Result<()> {
+    match (1..=MOST_BLOCKS).contains(&blocks) {
+        true => Ok(()),
+        false => Err(Error::InvalidArgument(format!(
+            "a command transfers 1 to {MOST_BLOCKS} blocks, not {blocks}"
+        ))),
     }
 }
 

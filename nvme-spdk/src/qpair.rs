@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::fork::forked;
 use crate::lane::{Handle, Kind, Lane, Link};
 use crate::observer::{self, Scope};
+use crate::pending::Pending;
 use crate::queue::{self, Completed, Data, Queue, Token};
 use crate::status::Status;
 use crate::transport::Address;
@@ -54,6 +55,7 @@ pub struct Qpair {
 
 /// What an I/O queue pair is to be like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "it does nothing until it is used"]
 pub struct QpairOptions {
     depth: u16,
     priority: u8,
@@ -104,6 +106,12 @@ pub(crate) struct IoHandle {
     admin: Option<Arc<Lane<AdminHandle>>>,
     /// Whether the device knows it.
     created: bool,
+}
+
+impl IoHandle {
+    pub(crate) fn as_ptrs(&self) -> (NonNull<spdk_sys::spdk_nvme_ctrlr>, NonNull<spdk_sys::spdk_nvme_qpair>) {
+        (self.ctrlr, self.qpair)
+    }
 }
 
 // SAFETY: SPDK ties a queue pair to no thread, only to one at a time, which the lane's lock sees to. The
@@ -246,7 +254,36 @@ impl Qpair {
         self.lane.submit(Kind::Raw, command, data)
     }
 
-    /// Looks for completions once, without waiting; returns how many can be taken.
+    /// Sends a command now; its completion comes through the future, which any executor can drive. See [`Pending`]
+    /// for what it does when it is polled and when it is dropped.
+    ///
+    /// ```no_run
+    /// # use nvme_spdk::{Command, Data, DmaBuf, Qpair};
+    /// # async fn read_twice(qpair: &Qpair) -> nvme_spdk::Result<()> {
+    /// let (one, two) = (DmaBuf::new(4096)?, DmaBuf::new(4096)?);
+    /// let first = qpair.start(&Command::read(1, 0, 8), Some(Data::from(&one)))?;
+    /// let second = qpair.start(&Command::read(1, 8, 8), Some(Data::from(&two)))?;
+    /// // Both are on their way.
+    /// first.await?.success()?;
+    /// second.await?.success()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit); the future's are those of [`execute`](Self::execute), but for
+    /// [`Error::Interrupted`]. [`Error::Timeout`] comes only after the
+    /// [command timeout](crate::Controller::set_command_timeout) of the controller.
+    pub fn start(&self, command: &Command, data: Option<Data>) -> Result<Pending> {
+        self.start_as(Kind::Raw, command, data)
+    }
+
+    pub(crate) fn start_as(&self, kind: Kind, command: &Command, data: Option<Data>) -> Result<Pending> {
+        Ok(Pending::new(Arc::clone(&self.lane) as _, self.lane.start(kind, command, data)?))
+    }
+
+    /// Looks for completions once, without waiting; returns how many can be taken. Futures whose completions have
+    /// come are woken, too.
     ///
     /// # Errors
     /// [`Error::QpairDead`] when none can be taken and none will come.

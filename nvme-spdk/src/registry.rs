@@ -39,6 +39,7 @@ pub(crate) struct Listed {
 
 /// A controller that this process has open, as [`open_controllers`] found it.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct OpenController {
     /// Where it is.
     pub address: Address,

@@ -29,6 +29,7 @@ const FAILURES: usize = 64;
 
 /// One command of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
     /// Counts the commands of this queue from 0.
     pub sequence: u64,

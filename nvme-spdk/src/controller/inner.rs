@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -24,10 +25,12 @@ use crate::integrity::Tables;
 use crate::lane::{CommandTimeout, Handle, Lane, Link};
 use crate::log;
 use crate::observer::Scope;
+use crate::pending::Drive;
 use crate::qpair::IoLane;
-use crate::queue;
+use crate::queue::{self, Completed, Token};
 use crate::registry::{self, Lanes};
 use crate::transport::Address;
+use crate::waiting::Watch;
 
 pub(crate) struct Inner {
     _env: Arc<Env>,
@@ -365,6 +368,17 @@ impl Inner {
             Error::QpairDead { qid: 0, .. } => self.dead("failed"),
             other => other,
         }
+    }
+}
+
+/// Futures of admin commands keep the controller open.
+impl Drive for Inner {
+    fn drive(&self, token: Token, watch: &mut Watch, context: &mut Context<'_>) -> Poll<Result<Completed>> {
+        self.admin.drive(token, watch, context).map_err(|e| self.explain(e))
+    }
+
+    fn give_up(&self, token: Token) {
+        self.admin.give_up(token);
     }
 }
 

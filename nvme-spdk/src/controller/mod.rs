@@ -1,5 +1,6 @@
 //! Controllers: connecting, admin commands, registers.
 
+mod ask;
 mod inner;
 mod interrupts;
 mod keep_alive;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use ask::ALL_NAMESPACES;
 pub(crate) use inner::{AdminHandle, Inner};
 pub(crate) use interrupts::{Available, Interrupts, Vector};
 pub use options::ConnectOptions;
@@ -27,6 +29,7 @@ use crate::identify::{IDENTIFY_SIZE, IdentifyController};
 use crate::integrity::Tables;
 use crate::lane::Kind;
 use crate::namespace::Namespace;
+use crate::pending::Pending;
 use crate::qpair::{Qpair, QpairOptions};
 use crate::queue::{Completed, Data, Token};
 use crate::transport::Address;
@@ -182,7 +185,19 @@ impl Controller {
         self.inner.admin().submit(Kind::Raw, command, data).map_err(|e| self.inner.explain(e))
     }
 
-    /// Looks for completions once, without waiting; returns how many can be taken.
+    /// Sends an admin command now; its completion comes through the future. See [`Qpair::start`] for what holds for
+    /// it. The controller stays open as long as the future is there.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit); the future's are those of [`execute`](Self::execute), but for
+    /// [`Error::Interrupted`].
+    pub fn start(&self, command: &Command, data: Option<Data>) -> Result<Pending> {
+        let token = self.inner.admin().start(Kind::Raw, command, data).map_err(|e| self.inner.explain(e))?;
+        Ok(Pending::new(Arc::clone(&self.inner) as _, token))
+    }
+
+    /// Looks for completions once, without waiting; returns how many can be taken. Futures whose completions have
+    /// come are woken, too.
     ///
     /// # Errors
     /// [`Error::Dead`] when none can be taken and none will come.
@@ -204,6 +219,11 @@ impl Controller {
     /// [`Error::Dead`] after [`close`](Self::close).
     pub fn next_completion(&self) -> Result<Option<Completed>> {
         self.inner.admin().next().map_err(|e| self.inner.explain(e))
+    }
+
+    /// How many admin commands are submitted whose completion was not taken.
+    pub fn outstanding(&self) -> usize {
+        self.inner.admin().outstanding()
     }
 
     /// The log of the admin queue.
@@ -260,6 +280,10 @@ impl Controller {
     /// Whether it was closed.
     pub fn is_closed(&self) -> bool {
         self.inner.admin().is_freed()
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     pub(crate) fn tables(&self) -> &Arc<Tables> {

@@ -21,6 +21,7 @@ use crate::transport::Address;
 /// # let _ = options;
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "it does nothing until it is used"]
 pub struct ConnectOptions {
     pub(crate) subnqn: Option<String>,
     pub(crate) hostnqn: Option<String>,

@@ -18,9 +18,6 @@ const CAP_NSSRS: u64 = 1 << 36;
 /// "NVMe" in ASCII, which is what resets a subsystem.
 const NSSR_MAGIC: u32 = 0x4e56_4d65;
 
-/// Where RTD3 Entry Latency stands in Identify Controller: microseconds.
-const RTD3E: usize = 88;
-
 /// How long a controller may take beyond what it says itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -42,9 +39,7 @@ impl Controller {
     }
 
     fn shutdown_time(&self) -> Duration {
-        let identify = self.identify();
-        let bytes: [u8; 4] = std::array::from_fn(|i| identify.as_bytes()[RTD3E + i]);
-        match u32::from_le_bytes(bytes) {
+        match self.identify().rtd3_entry_latency() {
             0 => Duration::from_secs(1),
             microseconds => Duration::from_micros(microseconds.into()),
         }

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 /// Displays in one line, without what is zero by default: `Read: NSID 1, SLBA 4096, NLB 7 (8 blocks), FUA`. The
 /// alternate form, `{:#}`, is a table of all fields with their titles.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
 pub struct Decoded {
     /// What it is, as the specification calls it: `Get Log Page`.
     pub name: Cow<'static, str>,
@@ -22,6 +23,7 @@ pub struct Decoded {
 
 /// A field of a structure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Field {
     /// Its abbreviation: `NLB`.
     pub name: Cow<'static, str>,

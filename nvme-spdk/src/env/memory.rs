@@ -5,6 +5,7 @@ use std::path::Path;
 
 /// The machine's 2 MiB pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Hugepages {
     /// Reserved for use as hugepages.
     pub total: u64,

@@ -47,6 +47,7 @@ pub enum Memory {
 
 /// How the environment starts.
 #[derive(Debug, Clone, Default)]
+#[must_use = "it does nothing until it is used"]
 pub struct EnvOptions {
     memory: Memory,
 }

@@ -11,6 +11,7 @@ use crate::names;
 
 /// A worker in a few kilobytes, for reports that are kept and compared. Times are in microseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Record {
     /// What it was to do.
     pub workload: String,

@@ -12,6 +12,7 @@ use crate::status::Status;
 
 /// The result of a worker.
 #[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// Commands that completed, with whatever status.
     pub ios: u64,

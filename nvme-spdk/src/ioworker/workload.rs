@@ -28,6 +28,7 @@ use crate::pattern::Pattern;
 /// # let _ = (simple, mixed);
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "it does nothing until it is used"]
 pub struct Workload {
     pub(crate) sizes: Vec<IoSize>,
     pub(crate) step: Option<i64>,

@@ -6,6 +6,7 @@ use crate::transport::PciAddress;
 
 /// Functions between which the IOMMU cannot tell (Linux kernel, "VFIO - Virtual Function I/O").
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IommuGroup {
     /// The kernel's number for it.
     pub number: u32,

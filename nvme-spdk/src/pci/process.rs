@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 
 /// A process that has a function open.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Process {
     /// Its identifier.
     pub pid: u32,

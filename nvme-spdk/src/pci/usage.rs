@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 /// A use of the kernel's controller, or of a block device of the function: of a namespace, of a partition of it, or of
 /// what is built on them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Usage {
     /// A file system is mounted from it.
     Mounted {

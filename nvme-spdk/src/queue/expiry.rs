@@ -7,10 +7,15 @@ use crate::command::{Completion, admin_opcode};
 
 impl Core {
     /// Notes the commands that were sent, or parked, more than `limit` ticks ago. They keep their place. Commands
-    /// that somebody waits for in particular have a limit of their own.
+    /// that somebody waits for in a call have a limit of their own.
     pub(crate) fn expire(&self, now: Ticks, limit: u64) {
         for slot in self.slots() {
-            if matches!(slot.state.get(), State::InFlight | State::Parked { awaited: false })
+            let limited = match slot.state.get() {
+                State::InFlight | State::Parked { awaited: false } => true,
+                State::Awaited | State::Parked { awaited: true } => slot.promised.get(),
+                State::Free | State::Abandoned | State::Done { .. } => false,
+            };
+            if limited
                 && !slot.timed_out.get()
                 && now.since(slot.started.get()) > limit
                 && !self.is_event_request(slot)
@@ -22,7 +27,12 @@ impl Core {
                         (slot.command.get(), started)
                     });
                 }
-                self.done_mut().push_back(Note { index: slot.index, outcome: Outcome::TimedOut });
+                match slot.promised.get() {
+                    true => self.call(slot),
+                    false => {
+                        self.done_mut().push_back(Note { index: slot.index, outcome: Outcome::TimedOut });
+                    }
+                }
             }
         }
     }

@@ -10,6 +10,7 @@
 
 mod expiry;
 mod parked;
+mod promised;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -86,6 +87,7 @@ impl Queue {
             // A command may time out and be answered before anybody looks.
             done: UnsafeCell::new(VecDeque::with_capacity(2 * usize::from(outstanding))),
             parked: UnsafeCell::new(VecDeque::with_capacity(usize::from(outstanding))),
+            called: UnsafeCell::new(VecDeque::with_capacity(usize::from(outstanding))),
             guard: Guard::new(Arc::clone(tables)),
             latest_cid: Cell::new(0),
             latest_ticks: Cell::new(0),
@@ -134,6 +136,8 @@ pub(crate) struct Core {
     done: UnsafeCell<VecDeque<Note>>,
     /// Commands that wait for locked blocks, in the order they came.
     parked: UnsafeCell<VecDeque<u16>>,
+    /// Commands whose futures are to be woken.
+    called: UnsafeCell<VecDeque<u16>>,
     guard: Guard,
     latest_cid: Cell<u16>,
     latest_ticks: Cell<u64>,
@@ -373,6 +377,7 @@ impl Core {
     fn vacate(&self, slot: &Slot) {
         slot.mismatch.set(None);
         slot.timed_out.set(false);
+        slot.promised.set(false);
         slot.state.set(State::Free);
         slot.generation.set(slot.generation.get() + 1);
         self.free_mut().push(slot.index);
@@ -406,6 +411,12 @@ impl Core {
     fn done_mut(&self) -> &mut VecDeque<Note> {
         // SAFETY: single-threaded, and used for one push or pop at a time.
         unsafe { &mut *self.done.get() }
+    }
+
+    #[expect(clippy::mut_from_ref, reason = "see above")]
+    fn called_mut(&self) -> &mut VecDeque<u16> {
+        // SAFETY: single-threaded, and used for one push or pop at a time.
+        unsafe { &mut *self.called.get() }
     }
 
     #[expect(clippy::mut_from_ref, reason = "see above")]

@@ -62,7 +62,9 @@ impl Core {
             // queue that is gone.
             slot.completion.set(Completion::default().with_status(Status::ABORTED_SQ_DELETION));
             slot.state.set(State::Done { awaited });
-            if !awaited {
+            if awaited {
+                self.call(slot);
+            } else {
                 self.done_mut().push_back(Note { index: slot.index, outcome: Outcome::Answered });
             }
         }

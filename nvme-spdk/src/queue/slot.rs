@@ -52,6 +52,10 @@ pub(super) struct Slot {
     pub mismatch: Cell<Option<Mismatch>>,
     /// Its submitter was told that it takes too long.
     pub timed_out: Cell<bool>,
+    /// Who waits for it is to be called: it is awaited by a future.
+    pub promised: Cell<bool>,
+    /// It is among those whose futures are called.
+    pub called: Cell<bool>,
 }
 
 impl Slot {
@@ -72,6 +76,8 @@ impl Slot {
             claim: Cell::default(),
             mismatch: Cell::new(None),
             timed_out: Cell::new(false),
+            promised: Cell::new(false),
+            called: Cell::new(false),
         }
     }
 
@@ -128,7 +134,10 @@ impl Slot {
                 self.state.set(State::Done { awaited: false });
                 queue.done_mut().push_back(Note { index: self.index, outcome });
             }
-            State::Awaited => self.state.set(State::Done { awaited: true }),
+            State::Awaited => {
+                self.state.set(State::Done { awaited: true });
+                queue.call(self);
+            }
             State::Abandoned if completion.status() == Status::ABORTED_SQ_DELETION => queue.vacate(self),
             State::Abandoned => queue.release(self),
             State::Free | State::Parked { .. } | State::Done { .. } => {}

@@ -6,6 +6,7 @@ use crate::buffer::DmaBuf;
 use crate::command::{Command, Completion};
 use crate::error::{Error, Result};
 use crate::integrity::Mismatch;
+use crate::status::Status;
 
 /// Names a submitted command until its completion is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,7 +132,8 @@ pub enum Outcome {
 }
 
 /// A command whose completion has come.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Completed {
     /// What `submit` returned for it.
     pub token: Token,
@@ -149,6 +151,20 @@ pub struct Completed {
 }
 
 impl Completed {
+    /// The same, if its status is success.
+    ///
+    /// # Errors
+    /// [`Error::Command`] with the status otherwise.
+    pub fn success(self) -> Result<Self> {
+        match self.completion.status() {
+            Status::SUCCESS => Ok(self),
+            status => {
+                let Command { opcode, nsid, .. } = self.command;
+                Err(Error::Command { what: format!("opcode {opcode:#04x} for namespace {nsid}"), status })
+            }
+        }
+    }
+
     /// From submission until its completion was seen.
     pub fn latency(&self) -> std::time::Duration {
         crate::clock::duration(self.ticks)

@@ -42,6 +42,7 @@ pub struct Target {
 
 /// What a target is like; see [`Target::builder`].
 #[derive(Debug, Clone)]
+#[must_use = "it does nothing until it is used"]
 pub struct TargetBuilder {
     shape: Shape,
     port: u16,
