@@ -157,8 +157,6 @@ class Target:
         except TimeoutError:
             self.fail(f"neither an answer nor the end of the association within {BOUND} s")
         except wire.ProtocolError as error:
-            if "C2HTermReq" in str(error):
-                return None
             self.fail(f"the target violates the protocol: {error}")
 
     def must_serve(self, connection, sqe=None):
