@@ -58,7 +58,9 @@ def pytest_load_initial_conftests(parser):
         )
     # For the suite nvme.suites.tcp, whose conftest.py is found too late for options.
     with contextlib.suppress(ValueError):
-        parser.addoption("--nqn", default="", help="the subsystem to test; without it, what discovery lists first")
+        parser.addoption(
+            "--nqn", default="", help="the subsystem to test; without it, what discovery lists first"
+        )
     with contextlib.suppress(ValueError):
         parser.addoption(
             "--nvme-capture",
