@@ -73,6 +73,19 @@ pub enum Error {
         expected: String,
     },
 
+    /// The other side ends the connection, and says why.
+    #[error(
+        "the target ended the connection (C2HTermReq, FES {fes}, FEI {fei:#x}) where {expected} was expected"
+    )]
+    Terminated {
+        /// Fatal Error Status; see [`FatalError`](crate::FatalError).
+        fes: u16,
+        /// Fatal Error Information.
+        fei: u32,
+        /// What was waited for.
+        expected: String,
+    },
+
     /// A PDU that is none.
     #[error("malformed PDU received: {0}")]
     Malformed(#[from] ParseError),

@@ -216,7 +216,7 @@ impl Host {
     /// what it reads.
     ///
     /// # Errors
-    /// [`Error::Closed`], [`Error::Malformed`], [`Error::Timeout`], and [`Error::Unexpected`] for PDUs of other
+    /// [`Error::Closed`], [`Error::Terminated`], [`Error::Malformed`], [`Error::Timeout`], and [`Error::Unexpected`] for PDUs of other
     /// commands, R2Ts beyond the data, or data with gaps.
     pub fn wait(&mut self, cid: u16, data: &[u8]) -> Result<Outcome> {
         let expected = "the completion of the command";
@@ -271,6 +271,10 @@ impl Host {
     fn next(&mut self, expected: &str) -> Result<Pdu> {
         let timeout = self.options.timeout;
         match self.connection.receive(timeout)? {
+            Received::Pdu { pdu: Pdu::C2HTermReq(term), .. } => {
+                let expected = expected.to_owned();
+                Err(Error::Terminated { fes: term.fes, fei: term.fei, expected })
+            }
             Received::Pdu { pdu, .. } => Ok(pdu),
             Received::Malformed { error, .. } => Err(error.into()),
             Received::Closed(how) => {

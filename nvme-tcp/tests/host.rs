@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nvme_tcp::{
     CapsuleCmd, CapsuleResp, Closed, Command, Connection, Data, DataPdu, Error, Host, HostOptions, ICReq,
-    ICResp, Options, Pdu, R2T, Received, Sgl,
+    ICResp, Options, Pdu, R2T, Received, Sgl, TermReq,
 };
 use support::{SOON, pdu, with_peer};
 
@@ -148,6 +148,17 @@ fn violations_of_the_controller_are_errors() {
         assert!(matches!(error, Error::Unexpected { .. }), "{error}");
         assert!(error.to_string().starts_with(&name), "{error}");
     }
+}
+
+#[test]
+fn the_reason_of_a_controller_that_ends_it_is_told() {
+    let mut host = host(0, |mut connection| {
+        command(&mut connection);
+        let data = vec![0; 24];
+        connection.send(&Pdu::C2HTermReq(TermReq { fes: 1, fei: 2, data })).unwrap();
+    });
+    let error = host.property_get(1, 0, true).unwrap_err();
+    assert!(matches!(error, Error::Terminated { fes: 1, fei: 2, .. }), "{error}");
 }
 
 #[test]

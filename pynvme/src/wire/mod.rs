@@ -35,9 +35,11 @@ fn error(error: Error) -> PyErr {
     match error {
         Error::Interrupted { .. } => crate::errors::raised(text),
         Error::Timeout { .. } => PyTimeoutError::new_err(text),
-        Error::Resolve { .. } | Error::Connect { .. } | Error::Send { .. } | Error::Closed { .. } => {
-            PyConnectionError::new_err(text)
-        }
+        Error::Resolve { .. }
+        | Error::Connect { .. }
+        | Error::Send { .. }
+        | Error::Closed { .. }
+        | Error::Terminated { .. } => PyConnectionError::new_err(text),
         Error::Malformed(_) | Error::Unexpected { .. } | Error::Status { .. } => ProtocolError::new_err(text),
         _ => PyOSError::new_err(text),
     }

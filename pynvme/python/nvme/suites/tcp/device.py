@@ -11,6 +11,8 @@ CAP = 0x00
 GET_LOG_PAGE, DISCOVERY_LOG = 0x02, 0x70
 # How long a target that restarts may take.
 BACK = 20
+# How long a process lives on after its connections are gone.
+DYING = 2
 
 
 class Gone(Exception):
@@ -114,12 +116,21 @@ class Device:
     def check(self):
         """None if the other association is still served, else what happened to it. The next one is new."""
         problem = self._witness.problem() if self._witness else None
-        if self._embedded is not None and not self._embedded.running:
+        if self._died(DYING if problem else 0):
             problem = "the target process has died"
         if problem:
             self._witness.close()
             self._witness = None
         return problem
+
+    def _died(self, seconds):
+        """Whether an embedded target has ended, or does so within some seconds."""
+        if self._embedded is None:
+            return False
+        end = time.monotonic() + seconds
+        while self._embedded.running and time.monotonic() < end:
+            time.sleep(0.02)
+        return not self._embedded.running
 
     def end(self):
         """Leaves nothing running."""

@@ -129,11 +129,6 @@ class Target:
         if arrived is not None and not isinstance(arrived, wire.Closed):
             self.fail(f"after C2HTermReq the target sent {arrived!r}")
 
-    def ended(self, connection):
-        """Whether the target ends this association or has ended it, in one of the ways it may."""
-        arrived = connection.receive(QUIET)
-        return isinstance(arrived, wire.Closed) or getattr(arrived, "name", "") == "C2HTermReq"
-
     def must_fail_or_end(self, connection, cid, data=b"", statuses=()):
         """A command has to fail, or the association to end; no answer at all is a violation, and so is success."""
         outcome = self.outcome(connection, cid, data)
@@ -157,8 +152,6 @@ class Target:
         except TimeoutError:
             self.fail(f"neither an answer nor the end of the association within {BOUND} s")
         except wire.ProtocolError as error:
-            if "C2HTermReq" in str(error):
-                return None
             self.fail(f"the target violates the protocol: {error}")
 
     def must_serve(self, connection, sqe=None):

@@ -1,5 +1,7 @@
 """PDUs that are not as they should be: the target ends that association, and serves the others."""
 
+from __future__ import annotations  # for Python 3.9
+
 import dataclasses
 import random
 from collections.abc import Callable
