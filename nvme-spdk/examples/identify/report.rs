@@ -139,14 +139,13 @@ fn section(text: &mut String, title: &str, found: &[Found], hex: bool) {
     }
     heading(text, title, '-');
     for one in found {
-        let decode::Decoded { name, fields, parts } = &one.decoded;
+        let decode::Decoded { fields, parts, .. } = &one.decoded;
         // A few parts are shown as tables, many as lines.
         let many = parts.len() > MANY;
-        let own = decode::Decoded {
-            name: name.clone(),
-            fields: fields.clone(),
-            parts: if many { Vec::new() } else { parts.clone() },
-        };
+        let mut own = one.decoded.clone();
+        if many {
+            own.parts.clear();
+        }
         let _ = writeln!(text, "{own:#}");
         if fields.is_empty() && parts.is_empty() {
             text.push_str("  nothing\n");
