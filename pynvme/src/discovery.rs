@@ -7,10 +7,11 @@ use pyo3::prelude::*;
 use crate::convert::{Int, seconds};
 use crate::{errors, pcie};
 
-/// One path to a subsystem: an entry of the Discovery Log Page (NVMe Base Specification, Discovery Log Page Entry).
+/// One path to a subsystem: an entry of the Discovery Log Page (NVMe Base Specification, Discovery Log Page
+/// Entry).
 #[pyclass(frozen, get_all, name = "DiscoveryEntry", module = "nvme")]
 pub(crate) struct Entry {
-    /// "nvme", "referral" or "discovery" (SUBTYPE 02h, 01h, 03h), or "other".
+    /// Subsystem type: "nvme", "referral" or "discovery" (SUBTYPE 02h, 01h, 03h), or "other".
     kind: &'static str,
     /// Transport type: 1 RDMA, 2 Fibre Channel, 3 TCP, 254 intra-host.
     trtype: u8,

@@ -28,7 +28,7 @@ MEMBERS = {
     if not name.startswith("_") and not issubclass(cls, Exception)
 }
 # What only functions make.
-MADE = ("_IOWorker", "Decoded", "Field")
+MADE = ("_IOWorker", "Decoded", "DiscoveryEntry", "Field")
 CALLABLES = {
     **FUNCTIONS,
     **{name: value for name, value in MEMBERS.items() if callable(value)},

@@ -58,8 +58,8 @@ pub(crate) struct Pcie {
 /// hdgst, ddgst : bool
 ///     Asks for digests over PDU headers and data (NVMe/TCP Transport Specification, Digests).
 /// kato : float
-///     Keep-alive timeout in seconds that the controller is told, in steps of a millisecond; 0 switches it off. Keep
-///     Alive commands are sent whatever the script does meanwhile.
+///     Keep-alive timeout in seconds that the controller is told, in steps of a millisecond; 0 switches it off.
+///     Keep Alive commands are sent whatever the script does meanwhile.
 /// queues : int
 ///     How many I/O queues the controller is asked for; 0 asks for 1024. It may grant less.
 /// tos : int, optional
