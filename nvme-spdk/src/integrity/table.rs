@@ -41,8 +41,8 @@ struct Head {
 const PAGE: usize = 4096;
 const HEAD_PAGES: usize = PAGE;
 
-/// What keeps the mapping.
-enum Memory {
+/// What keeps a mapping of zeros.
+pub(super) enum Memory {
     /// Of this process alone: the address and length of the mapping.
     Private(NonNull<u8>, usize),
     Shared(SharedMemory),
@@ -122,17 +122,8 @@ impl Table {
     /// Forgets everything, locks included.
     pub(crate) fn clear(&self) {
         self.doubts.clear();
-        if cfg!(miri) {
-            return self.set(0, self.blocks, UNKNOWN);
-        }
-        let advice = match self.memory {
-            Memory::Private(..) => libc::MADV_DONTNEED,
-            Memory::Shared(_) => libc::MADV_REMOVE,
-        };
-        let len = self.memory.len() - HEAD_PAGES;
-        // SAFETY: the mapping is ours; its pages read as zero afterwards, which is UNKNOWN.
-        let rc = unsafe { libc::madvise(self.words.as_ptr().cast(), len, advice) };
-        debug_assert_eq!(rc, 0, "{}", io::Error::last_os_error());
+        // Zeros are UNKNOWN.
+        self.memory.forget(HEAD_PAGES);
     }
 
     /// Gives back all locks, where a process may have died with some: nobody's commands are in flight.
@@ -202,8 +193,10 @@ impl Table {
         for (at, word) in self.words(lba, count).iter().enumerate() {
             // SAFETY: as the caller promises.
             match unsafe { block(data, len, size, at) } {
-                Some(block) if word.load(Ordering::Relaxed) & !LOCKED != UNKNOWN => {
-                    self.doubts.add(lba + at as u64, checksum::of(block));
+                Some(block)
+                    if word.load(Ordering::Relaxed) & !LOCKED != UNKNOWN
+                        && self.doubts.add(self.blocks, lba + at as u64, checksum::of(block)) =>
+                {
                     word.fetch_and(!LOCKED, Ordering::Release);
                 }
                 _ => word.store(UNKNOWN, Ordering::Release),
@@ -273,7 +266,7 @@ impl Table {
 }
 
 /// Bytes of a table: whole pages.
-fn bytes_for(blocks: u64) -> io::Result<usize> {
+pub(super) fn bytes_for(blocks: u64) -> io::Result<usize> {
     usize::try_from(blocks)
         .ok()
         .and_then(|blocks| blocks.checked_mul(size_of::<AtomicU32>()))
@@ -288,7 +281,7 @@ const ANONYMOUS: libc::c_int =
     libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | if cfg!(miri) { 0 } else { libc::MAP_NORESERVE };
 
 impl Memory {
-    fn private(len: usize) -> io::Result<Self> {
+    pub(super) fn private(len: usize) -> io::Result<Self> {
         // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
         let memory =
             unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, ANONYMOUS, -1, 0) };
@@ -298,7 +291,26 @@ impl Memory {
         Ok(Memory::Private(NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?, len))
     }
 
-    fn start(&self) -> NonNull<u8> {
+    /// Makes zeros of everything from a place on, which is at a page.
+    pub(super) fn forget(&self, from: usize) {
+        let len = self.len() - from;
+        // SAFETY: inside the mapping.
+        let start = unsafe { self.start().add(from) };
+        if cfg!(miri) {
+            // SAFETY: the mapping has as many words, which are accessed as atomics only.
+            let words = unsafe { std::slice::from_raw_parts(start.cast::<AtomicU32>().as_ptr(), len / 4) };
+            return words.iter().for_each(|word| word.store(0, Ordering::Release));
+        }
+        let advice = match self {
+            Memory::Private(..) => libc::MADV_DONTNEED,
+            Memory::Shared(_) => libc::MADV_REMOVE,
+        };
+        // SAFETY: the mapping is ours; its pages read as zero afterwards.
+        let rc = unsafe { libc::madvise(start.as_ptr().cast(), len, advice) };
+        debug_assert_eq!(rc, 0, "{}", io::Error::last_os_error());
+    }
+
+    pub(super) fn start(&self) -> NonNull<u8> {
         match self {
             Memory::Private(start, _) => *start,
             Memory::Shared(memory) => memory.start(),
