@@ -3,7 +3,7 @@
 tests() {
     local names=("$@")
     if [ $# = 0 ]; then
-        names=(commands drops integrity misbehaviour ordinary_memory ownership workers)
+        names=(ask commands digests drops futures integrity misbehaviour ordinary_memory outages ownership workers)
     fi
     printf -- '--test %s ' "${names[@]}"
 }
