@@ -6,6 +6,7 @@ import os
 import pathlib
 
 import nvme as d
+from sysfs import BEHIND_IOMMU
 
 
 class _Mallinfo2(ctypes.Structure):
@@ -25,6 +26,8 @@ def heap():
 
 # What may come and go between two looks at the same state, in bytes: padding and caches of allocators, Python's tables,
 # stacks that the C library keeps for the next thread, in pages of 2 MiB where the kernel chooses to.
+# Bytes of a struct mapped_pci_resource and its padding.
+MAPPING = 4608
 NOISE = {"dma": 512, "heap": 32 << 10, "resident": 4 << 20}
 
 
@@ -60,6 +63,8 @@ class Steady:
             before, after = (
                 max(seen[name] for seen in part) for part in (self._seen[:half], self._seen[half:])
             )
-            assert after <= before + NOISE.get(name, 0), (
+            # DPDK 20.05 forgets to free what it knows of a mapping by VFIO (pci_vfio_unmap_resource), once per attachment.
+            kept = MAPPING * (self._rounds - half) if name == "dma" and BEHIND_IOMMU else 0
+            assert after <= before + NOISE.get(name, 0) + kept, (
                 f"{name} grows: {[seen[name] for seen in self._seen]}"
             )

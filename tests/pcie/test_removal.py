@@ -6,7 +6,7 @@ import nvme as d
 import pytest
 from monitor import out_of_reach
 from resources import Steady
-from sysfs import DEVICES, bind, until
+from sysfs import BEHIND_IOMMU, DEVICES, bind, until
 
 ADDRESS = "0000:01:00.0"
 
@@ -59,6 +59,9 @@ def test_the_memory_window_of_its_port_is_closed(loaded):
         works(nvme0, namespace)
 
 
+@pytest.mark.skipif(
+    BEHIND_IOMMU, reason="the kernel takes a function from vfio-pci when its user has closed it"
+)
 def test_it_is_unplugged(loaded, monitor):
     """By QMP's device_del, and plugged in again."""
     nvme0, namespace, load = loaded
