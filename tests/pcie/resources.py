@@ -26,9 +26,9 @@ def heap():
 
 # What may come and go between two looks at the same state, in bytes: padding and caches of allocators, Python's tables,
 # stacks that the C library keeps for the next thread, in pages of 2 MiB where the kernel chooses to.
-# Bytes of a struct mapped_pci_resource and its padding.
-MAPPING = 4608
 NOISE = {"dma": 512, "heap": 32 << 10, "resident": 4 << 20}
+# Bytes of DPDK's struct mapped_pci_resource.
+MAPPING = 4608
 
 
 def taken():
