@@ -288,6 +288,19 @@ impl Namespace {
         }
     }
 
+    fn reading(&self, buffer: &DmaBuf, offset: usize, lba: u64, blocks: u32) -> Result<(Command, Data)> {
+        let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
+        Ok((Command::read(self.nsid, lba, blocks), data))
+    }
+
+    fn writing(&self, buffer: &DmaBuf, offset: usize, lba: u64, blocks: u32) -> Result<(Command, Data)> {
+        let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
+        if self.is_tracked() {
+            self.stamp(&data, lba, blocks);
+        }
+        Ok((Command::write(self.nsid, lba, blocks), data))
+    }
+
     /// Sends a Read without waiting, into a buffer from `offset` on.
     ///
     /// # Errors
@@ -301,8 +314,8 @@ impl Namespace {
         lba: u64,
         blocks: u32,
     ) -> Result<Token> {
-        let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
-        self.submit(qpair, &Command::read(self.nsid, lba, blocks), data)
+        let (command, data) = self.reading(buffer, offset, lba, blocks)?;
+        self.submit(qpair, &command, data)
     }
 
     /// Sends a Write without waiting, from a buffer from `offset` on, [stamped](Self::stamp) as with
@@ -318,11 +331,8 @@ impl Namespace {
         lba: u64,
         blocks: u32,
     ) -> Result<Token> {
-        let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
-        if self.is_tracked() {
-            self.stamp(&data, lba, blocks);
-        }
-        self.submit(qpair, &Command::write(self.nsid, lba, blocks), data)
+        let (command, data) = self.writing(buffer, offset, lba, blocks)?;
+        self.submit(qpair, &command, data)
     }
 
     /// Sends a Read or Write of any form without waiting. What goes through here and the functions above counts
@@ -347,8 +357,8 @@ impl Namespace {
         lba: u64,
         blocks: u32,
     ) -> Result<Pending> {
-        let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
-        self.start(qpair, &Command::read(self.nsid, lba, blocks), data)
+        let (command, data) = self.reading(buffer, offset, lba, blocks)?;
+        self.start(qpair, &command, data)
     }
 
     /// Sends a Write now, from a buffer from `offset` on, [stamped](Self::stamp) as with [`write`](Self::write); its
@@ -364,11 +374,8 @@ impl Namespace {
         lba: u64,
         blocks: u32,
     ) -> Result<Pending> {
-        let data = self.data(buffer, offset, buffer.len().saturating_sub(offset), blocks)?;
-        if self.is_tracked() {
-            self.stamp(&data, lba, blocks);
-        }
-        self.start(qpair, &Command::write(self.nsid, lba, blocks), data)
+        let (command, data) = self.writing(buffer, offset, lba, blocks)?;
+        self.start(qpair, &command, data)
     }
 
     /// As [`submit`](Self::submit), with a future for the completion.
