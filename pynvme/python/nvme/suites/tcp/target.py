@@ -139,6 +139,16 @@ class Target:
         if statuses and outcome.status not in statuses:
             self.fail(f"the command failed with status {outcome.status}, expected {' or '.join(statuses)}")
 
+    def must_report_digest(self, connection, cid):
+        """A data digest error fails the command with Transient Transport Error, and nothing else."""
+        outcome = self.outcome(connection, cid)
+        if outcome is None:
+            self.fail("the target ended the association: a data digest error fails the command alone")
+        if outcome.status != "00/22":
+            self.fail(
+                f"the command ended with status {outcome.status}, expected 00/22, Transient Transport Error"
+            )
+
     def must_answer_or_end(self, connection, cid, data=b""):
         """Whatever the target makes of it, it does not leave the host waiting."""
         return self.outcome(connection, cid, data)

@@ -123,7 +123,8 @@ def test_identify(target):
         target.fail(f"IOCCSZ {little(data, 1792, 4)}, IORCSZ {little(data, 1796, 4)}, in units of 16 bytes")
     if little(data, 536, 4) & 3 == 0:
         target.fail("SGLS says that SGLs are not supported: over fabrics there is nothing else")
-    listed = [little(admin.identify(2), 4 * number, 4) for number in range(1024)]
+    active = admin.identify(2)
+    listed = [little(active, 4 * number, 4) for number in range(1024)]
     listed = listed[: listed.index(0)] if 0 in listed else listed
     if listed != sorted(set(listed)):
         target.fail(f"the active namespaces are {listed}")

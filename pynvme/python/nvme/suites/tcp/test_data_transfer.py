@@ -332,13 +332,7 @@ def test_data_digest_of_requested_data(target, digest):
     frame = connection.frame(data_for(r2t, bytes(length)))
     frame.data_digest = digest
     connection.send(frame)
-    outcome = target.outcome(connection, 15)
-    if outcome is None:
-        target.fail("the target ended the association: a data digest error fails the command alone")
-    if outcome.status != "00/22":
-        target.fail(
-            f"the command ended with status {outcome.status}, expected 00/22, Transient Transport Error"
-        )
+    target.must_report_digest(connection, 15)
     target.must_serve(connection, target.read(16, length))
 
 

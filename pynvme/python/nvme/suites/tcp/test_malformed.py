@@ -237,13 +237,7 @@ def test_data_digest_of_a_capsule(target, digest):
     frame = connection.frame(wire.Pdu.capsule_cmd(target.write(5, block, in_capsule=True), bytes(block)))
     frame.data_digest = digest
     connection.send(frame)
-    outcome = target.outcome(connection, 5)
-    if outcome is None:
-        target.fail("the target ended the association: a data digest error fails the command alone")
-    if outcome.status != "00/22":
-        target.fail(
-            f"the command ended with status {outcome.status}, expected 00/22, Transient Transport Error"
-        )
+    target.must_report_digest(connection, 5)
     target.must_serve(connection, target.read(6, block))
 
 
