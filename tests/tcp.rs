@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use nvme_spdk::{Address, ConnectOptions, Controller, Error, Target, admin_opcode};
+use support::proxy::{H2C_DATA, Proxy, Spoil};
 use support::{connect_to, target, timed};
 
 fn port_of(target: &Target) -> u16 {
@@ -28,6 +29,16 @@ fn ipv6() {
     let controller = connect_to(target.address());
     assert!(controller.namespace(1).expect("namespace 1").blocks() > 0);
     assert!(controller.create_qpair(8).is_ok());
+}
+
+#[test]
+fn connect_has_its_data_in_the_capsule() {
+    let proxy = Proxy::new(target().address());
+    // There is nothing to spoil: no data is sent on request.
+    proxy.spoil(Spoil::Header(H2C_DATA, 0));
+    let controller = connect_to(proxy.address());
+    drop(controller.create_qpair(8).expect("a queue pair"));
+    assert_eq!(proxy.spoiled(), 0);
 }
 
 #[test]

@@ -2,8 +2,8 @@
  *
  * SPDK keeps its transports' function tables in writable memory: the table is the first member of the
  * object that nvme_get_transport() returns. Two entries are replaced, before the first controller is
- * opened: submit_request, so that every command is seen with its real identifier, SPDK's own included;
- * and process_completions, through which every loop that waits inside SPDK goes.
+ * opened: submit_request, so that every command is seen with its real identifier, SPDK's own included,
+ * and Connect has its data in the capsule; and process_completions, through which every loop that waits inside SPDK goes.
  */
 #include "internals.h"
 
@@ -169,9 +169,31 @@ submit_pcie(struct spdk_nvme_qpair *qpair, struct nvme_request *req)
 	return submit(&g_pcie, qpair, req);
 }
 
+/* What every controller takes in capsules of Fabrics commands, according to the NVMe/TCP specification. */
+#define FABRICS_IN_CAPSULE 8192
+
+/* SPDK sends the data of Connect on request, as it does not know before Identify what capsules take. Other hosts have
+ * it in the capsule, and there are targets that rely on it: nvmet of Linux 6.1 never asks for data that a capsule could
+ * have held. */
+static int
+submit_fabrics(struct spdk_nvme_qpair *qpair, struct nvme_request *req)
+{
+	struct spdk_nvme_ctrlr *ctrlr = qpair->ctrlr;
+	uint32_t known = ctrlr->ioccsz_bytes;
+	int rc;
+
+	ctrlr->ioccsz_bytes = spdk_max(known, FABRICS_IN_CAPSULE);
+	rc = submit(&g_tcp, qpair, req);
+	ctrlr->ioccsz_bytes = known;
+	return rc;
+}
+
 static int
 submit_tcp(struct spdk_nvme_qpair *qpair, struct nvme_request *req)
 {
+	if (spdk_unlikely(req->cmd.opc == SPDK_NVME_OPC_FABRIC)) {
+		return submit_fabrics(qpair, req);
+	}
 	return submit(&g_tcp, qpair, req);
 }
 

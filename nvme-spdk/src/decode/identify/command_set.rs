@@ -112,6 +112,7 @@ fn zones(data: &[u8]) -> Vec<Decoded> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::super::layout::ANY_LENGTH;
     use super::super::identify_of;
 
     #[test]
@@ -156,7 +157,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_decode(csi in 0_u8..4, cns in 0_u8..8, data in prop::collection::vec(any::<u8>(), 0..4200)) {
+        fn any_bytes_decode(csi in 0_u8..4, cns in 0_u8..8, data in prop::collection::vec(any::<u8>(), ANY_LENGTH)) {
             let decoded = identify_of(csi, cns, &data);
             let _ = (format!("{decoded:#}"), serde_json::to_value(&decoded).unwrap());
         }

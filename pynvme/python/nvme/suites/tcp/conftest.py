@@ -4,9 +4,14 @@ import pathlib
 
 import pytest
 
+from nvme import wire
+
 from . import evidence
 from .device import Device, Gone
 from .target import Target
+
+# What a connection raises if the target does not answer as it should.
+UNEXPECTED = (ConnectionError, TimeoutError, wire.ProtocolError)
 
 
 def pytest_configure(config):
@@ -55,13 +60,16 @@ def _folder(item):
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item):
+def pytest_runtest_makereport(item, call):
     """A failure has the bytes and the capture with it."""
     outcome = yield
     report = outcome.get_result()
     target = getattr(item, "target", None)
     if not report.failed or target is None:
         return
+    if call.excinfo and call.excinfo.errisinstance(UNEXPECTED):
+        # A step on the way failed that the test takes for granted: that is a verdict as well.
+        report.longrepr = target.violation(str(call.excinfo.value))
     report.sections.append(("NVMe/TCP", evidence.describe(target.connections)))
     path = evidence.save(_folder(item), item.nodeid, target.connections)
     report.sections.append(

@@ -37,10 +37,20 @@ class Target:
         self.device, self.facts, self.sections = device, device.facts, sections
         self.connections = []
 
+    @property
+    def on_request(self):
+        """A length that has to be asked for by R2T: no capsule takes it."""
+        block = self.facts.block
+        return min(self.facts.in_capsule // block + 1, self.facts.longest // block) * block
+
+    def violation(self, what):
+        """What is wrong, and the parts of the specification that say so."""
+        where = "; ".join(f'"{section}"' for section in self.sections)
+        return f"{what}\nNVMe/TCP or NVMe-oF, {where}"
+
     def fail(self, what):
         """The verdict of a violation."""
-        where = "; ".join(f'"{section}"' for section in self.sections)
-        pytest.fail(f"{what}\nNVMe/TCP or NVMe-oF, {where}", pytrace=False)
+        pytest.fail(self.violation(what), pytrace=False)
 
     def open(self, **options):
         """A connection on which nothing was sent."""

@@ -65,9 +65,21 @@ def test_in_capsule(target, dgst):
 @pytest.mark.section(TO_CONTROLLER, R2T)
 @pytest.mark.parametrize("dgst", range(4))
 def test_on_request(target, dgst):
-    """Writes of every size with R2Ts, none asking for more than there is, or twice for the same."""
+    """Writes of every size that a capsule does not take, with R2Ts."""
+    write_on_request(target, dgst, lambda length: length > target.facts.in_capsule)
+
+
+@pytest.mark.section(TO_CONTROLLER, R2T)
+@pytest.mark.parametrize("dgst", range(4))
+def test_on_request_though_a_capsule_would_do(target, dgst):
+    """A host need not use the capsule: whether it has the data is what the SGL says."""
+    write_on_request(target, dgst, lambda length: length <= target.facts.in_capsule)
+
+
+def write_on_request(target, dgst, chosen):
+    """Writes, for which no R2T asks for more than there is, or twice for the same."""
     connection = target.io(dgst=dgst)
-    for length in lengths(target.facts.block, target.facts.longest):
+    for length in filter(chosen, lengths(target.facts.block, target.facts.longest)):
         data = pattern(length, length)
         outcome = connection.execute(target.write(2, length), on_request=data)
         must_succeed(target, outcome, f"{length} bytes")
@@ -148,22 +160,22 @@ def test_offset_of_the_sgl(target, offset):
 @pytest.mark.parametrize("kind", [0x00, 0x10, 0x20, 0x30, 0x4F, 0x50, 0xFF])
 def test_kinds_of_sgl(target, kind):
     """Descriptors that NVMe/TCP does not have: keyed, bit bucket, segments, reserved."""
-    block = target.facts.block
+    length = target.on_request
     connection = target.io()
-    sqe = target.write(7, block)
+    sqe = target.write(7, length)
     sqe = sqe[:39] + bytes([kind]) + sqe[40:]
     target.send(connection, wire.Pdu.capsule_cmd(sqe))
-    target.must_fail_or_end(connection, 7, bytes(block))
+    target.must_fail_or_end(connection, 7, bytes(length))
 
 
 @pytest.mark.section("SGL Descriptor", TO_CONTROLLER)
 def test_sgl_shorter_than_the_command(target):
     """A write whose SGL covers less than its blocks."""
-    block = target.facts.block
+    length = target.on_request
     connection = target.io()
-    sqe = wire.Command.write(7, target.facts.nsid, 0, 2, block)
+    sqe = wire.Command.write(7, target.facts.nsid, 0, length // target.facts.block + 1, length)
     target.send(connection, wire.Pdu.capsule_cmd(sqe))
-    target.must_fail_or_end(connection, 7, bytes(block))
+    target.must_fail_or_end(connection, 7, bytes(length))
 
 
 @pytest.mark.section(R2T, "Initialize Connection Request PDU (ICReq)")
@@ -222,7 +234,7 @@ ANY_DATA_ERROR = (HEADER_FIELD, SEQUENCE, OUT_OF_RANGE, LIMIT, PARAMETER)
 def test_data_nobody_asked_for(target, change, fes, judged):
     """Data that does not fit the R2T ends the association."""
     connection = target.io()
-    r2t = asked(target, connection, 9, target.facts.block)
+    r2t = asked(target, connection, 9, target.on_request)
     target.send(connection, data_for(r2t, bytes(r2t["r2tl"]), **change(r2t)))
     target.must_end(connection, fes, judged=judged)
 
@@ -245,7 +257,7 @@ def test_data_nobody_asked_for(target, change, fes, judged):
 def test_lengths_that_contradict(target, change, judged):
     """DATAL, PLEN and PDO of a data PDU say the same, or the association ends."""
     connection = target.io()
-    r2t = asked(target, connection, 10, target.facts.block)
+    r2t = asked(target, connection, 10, target.on_request)
     frame = connection.frame(data_for(r2t, bytes(r2t["r2tl"])))
     for field, value in change(frame, r2t["r2tl"]).items():
         setattr(frame, field, value)
@@ -263,7 +275,7 @@ def test_maxh2cdata(target):
     """A data PDU longer than MAXH2CDATA ends the association."""
     connection = target.io()
     most = target.open().initialise()["maxh2cdata"]
-    length = (most // target.facts.block + 1) * target.facts.block
+    length = max((most // target.facts.block + 1) * target.facts.block, target.on_request)
     if length > target.facts.longest:
         not_applicable(f"MAXH2CDATA, {most} bytes, covers the longest transfer")
     r2t = asked(target, connection, 11, length)
@@ -277,7 +289,7 @@ def test_maxh2cdata(target):
 def test_data_in_small_pdus(target):
     """A host may send the data in PDUs as small as it likes."""
     connection = target.io()
-    length = 4 * target.facts.block
+    length = target.on_request
     data = pattern(length, 1)
     r2t = asked(target, connection, 12, length)
     begin, end = r2t["r2to"], r2t["r2to"] + r2t["r2tl"]
@@ -293,7 +305,7 @@ def test_data_in_small_pdus(target):
 def test_last_pdu(target, flaw):
     """LAST_PDU where the data does not end, or not where it ends: no silence, and no data from nowhere."""
     connection = target.io()
-    length = 2 * target.facts.block
+    length = target.on_request
     before = pattern(length, 77)
     must_succeed(target, connection.execute(target.write(13, length), on_request=before), "a write")
     r2t = asked(target, connection, 13, length)
@@ -314,7 +326,7 @@ def test_last_pdu(target, flaw):
 def test_data_after_the_end(target):
     """Data for a command that has completed is data nobody asked for."""
     connection = target.io()
-    length = target.facts.block
+    length = target.on_request
     r2t = asked(target, connection, 14, length)
     connection.send(data_for(r2t, bytes(length)))
     must_succeed(target, connection.wait(14), "a write")
@@ -327,7 +339,7 @@ def test_data_after_the_end(target):
 def test_data_digest_of_requested_data(target, digest):
     """A wrong data digest fails the command with Transient Transport Error, and nothing else."""
     connection = target.io(dgst=2)
-    length = target.facts.block
+    length = target.on_request
     r2t = asked(target, connection, 15, length)
     frame = connection.frame(data_for(r2t, bytes(length)))
     frame.data_digest = digest
@@ -341,7 +353,7 @@ def test_data_digest_of_requested_data(target, digest):
 def test_the_same_command_identifier_twice(target, first):
     """Two commands with one identifier: each may be carried out or refused, but neither is forgotten."""
     connection = target.io()
-    length = target.facts.block
+    length = target.on_request
     if first == "write":
         asked(target, connection, 17, length)
     else:
@@ -355,7 +367,7 @@ def test_the_same_command_identifier_twice(target, first):
 def test_more_commands_than_entries(target, entries):
     """A host that overruns its queue is answered, or the association ends."""
     connection = target.io(entries=entries)
-    length = target.facts.block
+    length = target.on_request
     for cid in range(2 * entries):
         target.send(connection, wire.Pdu.capsule_cmd(target.write(cid, length)))
     arrived = connection.receive()
@@ -372,7 +384,7 @@ def test_gone_during_data(target, how, part):
     """The host disappears in the middle of the data it was asked for."""
     for _ in range(8):
         connection = target.io()
-        r2t = asked(target, connection, 18, target.facts.block)
+        r2t = asked(target, connection, 18, target.on_request)
         data = bytes(connection.frame(data_for(r2t, bytes(r2t["r2tl"]))))
         connection.send(data[:part])
         connection.reset() if how == "reset" else connection.close()

@@ -251,6 +251,8 @@ def test_offset_with_header_digests(target, pdo, judged):
     target.send(connection, frame)
     # Behind the header PDO may be padding; what is wrong then is that the SGL reaches beyond the capsule.
     if pdo % 4 == 0 and pdo > CAPSULE_HEADER + 4:
+        if judged == "reason":
+            not_applicable("the command may fail as well")
         target.must_fail_or_end(connection, 1)
     else:
         target.must_end(connection, (HEADER_FIELD,), PDO, judged)

@@ -126,12 +126,12 @@ def test_depth_that_is_none(target, entries):
 def test_blocks_that_are_not_there(target, beyond):
     """LBA Out of Range, for reads and writes; the queue goes on."""
     connection = target.io()
-    blocks, block = target.facts.blocks, target.facts.block
+    blocks, length = target.facts.blocks, target.on_request
     lba = {"behind": blocks, "across": blocks - 1, "the last 64 bits": (1 << 64) - 1}[beyond]
-    for command in (target.read(5, 2 * block, lba), target.write(5, 2 * block, lba)):
+    for command in (target.read(5, length, lba), target.write(5, length, lba)):
         connection.send(wire.Pdu.capsule_cmd(command))
-        target.must_fail_or_end(connection, 5, bytes(2 * block), statuses=("00/80",))
-    target.must_serve(connection, target.read(6, block))
+        target.must_fail_or_end(connection, 5, bytes(length), statuses=("00/80",))
+    target.must_serve(connection, target.read(6, target.facts.block))
 
 
 @pytest.mark.section("Namespace Identifier")
