@@ -94,6 +94,10 @@ conformance: module ## run pynvme's own tests, writes docs/conformance.md (ON=tc
 	@scripts/with-hugepages 1536 $(python) -B scripts/conformance/run.py \
 	    --on $(ON) --tests '$(TESTS)' --jobs $(JOBS) $(if $(FAILED),--failed)
 
+.PHONY: tcp-suite
+tcp-suite: module ## run nvme.suites.tcp on SPDK's and on Linux's target, writes docs/tcp-suite-results.md (ON=spdk|linux)
+	@scripts/with-hugepages 1536 $(python) -B scripts/tcp-suite/run.py --on $(ON) -- $(TESTS)
+
 # What they cover is in docs/soundness.md.
 .PHONY: miri
 miri: ## run the crate's unit tests under Miri (installs a nightly Rust)

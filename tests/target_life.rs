@@ -109,3 +109,13 @@ fn a_program_that_is_none_is_named() {
     let error = Target::builder().program("/bin/false").start().unwrap_err();
     assert!(error.to_string().contains("exit status: 1"), "{error}");
 }
+
+#[test]
+fn it_leaves_no_larger_cores_than_its_owner_would() {
+    let limit = |pid: &str| {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("limits");
+        limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit").to_owned()
+    };
+    let target = Target::builder().megabytes(16).start().expect("a target");
+    assert_eq!(limit(&target.pid().to_string()), limit("self"));
+}

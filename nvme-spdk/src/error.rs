@@ -256,8 +256,8 @@ pub enum Error {
     #[error("{0}")]
     Unsupported(String),
 
-    /// The embedded target did not start.
-    #[error("the embedded target did not start: {why}; {remedy}")]
+    /// The embedded target did not start, or did not do what it was told.
+    #[error("the embedded target failed: {why}; {remedy}")]
     Target {
         /// What happened, with the end of its log.
         why: String,

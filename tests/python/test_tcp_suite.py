@@ -1,6 +1,8 @@
 """The suite nvme.suites.tcp: it tells good targets from bad ones, and outlives both."""
 
+import importlib.util
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -94,3 +96,59 @@ def test_without_a_namespace_there_is_nothing_to_test(own_target):
     with pytest.raises(Gone, match="no namespace"):
         device.begin()
     device.end()
+
+
+def test_namespaces_by_a_command_that_cannot(tmp_path):
+    chosen = [
+        "-k",
+        "test_a_namespace_that_comes",
+        "--nvme-namespaces=sh -c 'echo no room for $0 >&2; exit 3'",
+    ]
+    said = suite(tmp_path, *chosen)
+    assert "1 failed" in said or "1 error" in said, said
+    assert "ended with status 3: no room for add" in said, said
+
+
+def test_namespaces_come_and_go_by_a_command(tmp_path, own_target):
+    # As its owner would: with a program that knows the target.
+    command = tmp_path / "change"
+    rpc = f"{sys.executable} -c 'import nvme; print(nvme.__file__)'"
+    command.write_text(f"#!/bin/sh\n{rpc} >/dev/null && echo $1 >>{tmp_path}/said\n")
+    command.chmod(0o755)
+    chosen = ["-k", "test_no_events", f"--pciaddr={own_target.address}", f"--nvme-namespaces={command}"]
+    said = suite(tmp_path, *chosen)
+    assert "a namespace was added; before, [1] were active, now also []" in said, said
+    assert (tmp_path / "said").read_text().split() == ["add", "remove"]
+
+
+XML = """<testsuites><testsuite time="61.2"><properties><property name="target" value="Disk {n}"/></properties>
+<testcase classname="nvme.suites.tcp.test_queues" name="test_flush"><properties>
+<property name="section" value="Flush command"/></properties></testcase>
+<testcase classname="nvme.suites.tcp.test_queues" name="test_depth[2]"><properties>
+<property name="section" value="Depth"/></properties>{depth}</testcase>
+<testcase classname="nvme.suites.tcp.test_queues" name="test_depth[3]"><properties>
+<property name="section" value="Depth"/></properties>{depth}</testcase>
+</testsuite></testsuites>"""
+
+
+def test_the_page_of_results(tmp_path):
+    file = pathlib.Path(__file__).parents[2] / "scripts/tcp-suite/results.py"
+    spec = importlib.util.spec_from_file_location("tcp_suite_results", file)
+    results = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = results
+    spec.loader.exec_module(results)
+    outcomes = [
+        '<error message="failed on teardown with &quot;Failed: it said &lt;CapsuleResp cqe=00ff&gt; | so&#10;NVMe"/>',
+        '<skipped message="not applicable: no depth"/>',
+    ]
+    runs = []
+    for number, depth in enumerate(outcomes):
+        xml = tmp_path / f"{number}.xml"
+        xml.write_text(XML.format(n=number, depth=depth))
+        runs.append(results.read(xml))
+    lines = results.page(runs).splitlines()
+    assert "1. Disk 0: 3 tests in 61 s" in lines
+    assert "| `test_queues` | 1 | 2 | 0 | 1 | 0 | 2 |" in lines
+    failed = "it said \\<CapsuleResp cqe=…> \\| so"
+    assert f"| `test_depth`: `2`, `3` | Depth | **{failed}** | not applicable |" in lines
+    assert not any("test_flush" in line for line in lines)

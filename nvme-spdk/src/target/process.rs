@@ -138,7 +138,8 @@ impl Process {
             .arg(folder.socket())
             .arg("--cpumask")
             .arg(format!("[{}]", cpu.unwrap_or_else(crate::cpu::first_allowed)))
-            .args(["--no-pci", "--huge-unlink"])
+            // SPDK would allow itself core files of any size, in whatever folder the owner runs.
+            .args(["--no-pci", "--huge-unlink", "--limit-coredump"])
             .env("NVMF_TGT_HUGEPAGES", if hugepages { "1" } else { "0" })
             .env("NVMF_TGT_MEM_MB", megabytes.to_string())
             .stdin(Stdio::null())

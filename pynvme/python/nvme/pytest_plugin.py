@@ -70,6 +70,14 @@ def pytest_load_initial_conftests(parser):
         )
     with contextlib.suppress(ValueError):
         parser.addoption(
+            "--nvme-namespaces",
+            metavar="COMMAND",
+            default="",
+            help="what nvme.suites.tcp runs to add a namespace to the subsystem under test, with `add` behind it, "
+            "and to remove that one again, with `remove`",
+        )
+    with contextlib.suppress(ValueError):
+        parser.addoption(
             "--nvme-rounds",
             metavar="N",
             type=int,

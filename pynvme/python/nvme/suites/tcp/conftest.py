@@ -7,6 +7,7 @@ import pytest
 from nvme import wire
 
 from . import evidence
+from .changes import ChangeFailed
 from .device import Device, Gone
 from .target import Target
 
@@ -20,10 +21,13 @@ def pytest_configure(config):
 
 
 @pytest.fixture(scope="session")
-def device(request):
+def device(request, record_testsuite_property):
     """The device under test."""
-    device = Device(request.config.getoption("--pciaddr"), request.config.getoption("--nqn"))
+    chosen = (request.config.getoption(name) for name in ("--pciaddr", "--nqn", "--nvme-namespaces"))
+    device = Device(*chosen)
     yield device
+    if device.facts:
+        record_testsuite_property("target", f"{device.facts.model} {device.facts.firmware}")
     device.end()
 
 
@@ -70,6 +74,8 @@ def pytest_runtest_makereport(item, call):
     if call.excinfo and call.excinfo.errisinstance(UNEXPECTED):
         # A step on the way failed that the test takes for granted: that is a verdict as well.
         report.longrepr = target.violation(str(call.excinfo.value))
+    if call.excinfo and call.excinfo.errisinstance(ChangeFailed):
+        report.longrepr = f"the namespace could not be changed: {call.excinfo.value}"
     report.sections.append(("NVMe/TCP", evidence.describe(target.connections)))
     path = evidence.save(_folder(item), item.nodeid, target.connections)
     report.sections.append(

@@ -6,6 +6,8 @@ import time
 import nvme
 from nvme import wire
 
+from .changes import ByCommand, ByRpc
+
 DISCOVERY = "nqn.2014-08.org.nvmexpress.discovery"
 CAP = 0x00
 GET_LOG_PAGE, DISCOVERY_LOG = 0x02, 0x70
@@ -68,9 +70,9 @@ def discover(address):
 class Device:
     """The target of --pciaddr, or an embedded one that is started again when it dies."""
 
-    def __init__(self, address, nqn):
-        self._address, self._nqn = address, nqn
-        self._embedded = None
+    def __init__(self, address, nqn, namespaces=""):
+        self._address, self._nqn, self._namespaces = address, nqn, namespaces
+        self._embedded = self._changer = None
         self._witness = None
         self.facts = None
         self.gone = None
@@ -81,7 +83,8 @@ class Device:
         if self._address:
             return self._address
         if self._embedded is None or not self._embedded.running:
-            self._embedded = nvme.Target(megabytes=64)
+            self._embedded = nvme.Target(megabytes=64, namespaces=2)
+            self._changer = ByRpc(self._embedded)
         return self._embedded.address
 
     @property
@@ -95,6 +98,12 @@ class Device:
         """A connection on which nothing was sent."""
         address = self.address
         return wire.Connection(address, self.nqn, **options)
+
+    def changer(self):
+        """What adds and removes a namespace; None if nothing can."""
+        if self._namespaces:
+            return ByCommand(self._namespaces)
+        return self._changer if self._embedded else None
 
     def begin(self):
         """Has another association ready, that of the witness: it behaves, and has to be served all the time."""

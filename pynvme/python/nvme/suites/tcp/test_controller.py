@@ -12,6 +12,7 @@ PROPERTIES = "Property Get Command and Response", "Property Set Command and Resp
 SHUTDOWN = "Controller Shutdown", "Controller Configuration"
 AER, ABORT, KEEP_ALIVE, GET_FEATURES, SET_FEATURES, LOG = 0x0C, 0x08, 0x18, 0x0A, 0x09, 0x02
 ENABLED = 0x00460001
+KEEP_ALIVE_INVALID = "00/1a"
 # Status, and whether the command was left alone, as an abort says it.
 ABORTED, NOT_ABORTED = (0, 0), (0, 1)
 
@@ -101,11 +102,14 @@ def test_shutdown(target, kind):
 
 
 @pytest.mark.section("Keep Alive command")
-def test_keep_alive(target):
-    """It succeeds, also without a timeout."""
-    admin = target.admin()
+@pytest.mark.parametrize("kato", [0, 30_000])
+def test_keep_alive(target, kato):
+    """It succeeds; without a timeout it may be refused with Keep Alive Timeout Invalid."""
+    if kato and not target.facts.keep_alive:
+        not_applicable("KAS is 0: no keep-alive")
+    admin = target.admin(kato=kato)
     outcome = admin.execute(wire.Command.keep_alive(cid=4))
-    must_be(target, outcome, "00/00")
+    must_be(target, outcome, "00/00", *(() if kato else (KEEP_ALIVE_INVALID,)))
 
 
 @pytest.mark.section("Identify command")
