@@ -85,7 +85,7 @@ lab: module ## run CMD="…" in a guest with emulated NVMe controllers (TIMEOUT=
 	@python3 -B scripts/lab --timeout $(TIMEOUT) "$$CMD"
 
 .PHONY: test-pcie
-test-pcie: module ## run the PCIe tests in the lab, or Python's with TESTS=… (VFIO=1)
+test-pcie: module ## run the tests of the lab, or Python's with TESTS=… (VFIO=1)
 	@scripts/test-pcie --timeout $(TIMEOUT) $(if $(VFIO),--vfio) -- $(TESTS)
 
 .PHONY: conformance

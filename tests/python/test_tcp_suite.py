@@ -152,3 +152,14 @@ def test_the_page_of_results(tmp_path):
     failed = "it said \\<CapsuleResp cqe=…> \\| so"
     assert f"| `test_depth`: `2`, `3` | Depth | **{failed}** | not applicable |" in lines
     assert not any("test_flush" in line for line in lines)
+
+
+def test_what_went_over_the_wire_is_not_kept(tmp_path):
+    keeper = tmp_path / "keeper.py"
+    keeper.write_text(
+        "def pytest_sessionfinish(session):\n"
+        "    print('keeps', sum(getattr(item, 'target', None) is not None for item in session.items))\n"
+    )
+    said = suite(tmp_path, "-p", "keeper", "-k", "test_icresp or (test_before_icreq and reason-PFV)")
+    assert "1 passed" in said and "2 failed" in said, said
+    assert "keeps 0" in said, said
