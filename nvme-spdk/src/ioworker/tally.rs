@@ -196,6 +196,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "a million counters, all of safe code")]
     fn microseconds_are_counted_each() {
         let mut tally = Tally::new(&Workload::new().count_microseconds(true));
         // Ticks are nanoseconds as long as nothing is measured.
