@@ -91,6 +91,8 @@ pub mod admin_opcode {
     pub const FORMAT_NVM: u8 = 0x80;
     /// Sanitize.
     pub const SANITIZE: u8 = 0x84;
+    /// Doorbell Buffer Config.
+    pub const DOORBELL_BUFFER_CONFIG: u8 = 0x7c;
     /// Fabrics commands.
     pub const FABRICS: u8 = 0x7f;
 }

@@ -23,7 +23,7 @@ use crate::status::Status;
 use crate::waiting::{Waiting, Watch};
 use crate::{deadline, fork, log, names, wait};
 
-/// SPDK's side of a queue pair. Dropping it completes what is outstanding and frees it.
+/// SPDK's side of a queue pair.
 pub(crate) trait Handle: Send {
     /// Hands one command to SPDK; the argument comes back to the completion function.
     fn submit(
@@ -39,6 +39,9 @@ pub(crate) trait Handle: Send {
     fn abort(&self);
     /// Whether nobody answers at the device's registers any more, which no poll would ever say.
     fn is_gone(&self) -> bool;
+    /// Completes what is outstanding and frees it, as dropping it does; the second time nothing is left to do. False if
+    /// the device was not heard of: it may go on using the memory of its commands.
+    fn free(&mut self) -> bool;
     /// What is sent by SPDK itself meanwhile belongs to this log.
     fn scope(_log: &Arc<CmdLog>) -> Option<Scope> {
         None
@@ -65,8 +68,8 @@ enum Taker {
     Future,
 }
 
-/// The handle and what is in flight on it. The handle is dropped first: that calls back into the queue.
-pub(crate) struct Link<H> {
+/// The handle and what is in flight on it. The handle is freed first: that calls back into the queue.
+pub(crate) struct Link<H: Handle> {
     pub handle: H,
     pub queue: Queue,
     /// SPDK said that nothing will come any more.
@@ -78,6 +81,12 @@ pub(crate) struct Link<H> {
     looks: u64,
     /// When the registers are next looked at, where a device can go away without a word.
     next_watch: Option<Ticks>,
+}
+
+impl<H: Handle> Drop for Link<H> {
+    fn drop(&mut self) {
+        self.free();
+    }
 }
 
 /// How long a command may take before it is reported as timed out; shared by the queues of a controller.
@@ -110,13 +119,15 @@ const WATCH: Duration = Duration::from_millis(100);
 /// How often commands are looked through: a command is reported at most so much too late.
 const LOOK: Duration = Duration::from_millis(1);
 
-pub(crate) struct Lane<H> {
+pub(crate) struct Lane<H: Handle> {
     qid: u16,
     log: Arc<CmdLog>,
     link: Mutex<Option<Link<H>>>,
     waiting: Waiting,
     /// Asks whoever holds the lock for long to let go.
     stop: AtomicBool,
+    /// The link was freed, and the device may go on using the memory of its commands.
+    in_doubt: AtomicBool,
     /// The I/O queues of the controller: their commands may hold blocks that a command here waits for.
     neighbours: Weak<Lanes>,
 }
@@ -127,8 +138,9 @@ const SLICE: Duration = Duration::from_millis(20);
 
 impl<H: Handle> Lane<H> {
     pub(crate) fn new(qid: u16, log: Arc<CmdLog>, link: Link<H>, neighbours: Weak<Lanes>) -> Self {
-        let (link, waiting, stop) = (Mutex::new(Some(link)), Waiting::default(), AtomicBool::new(false));
-        Lane { qid, log, link, waiting, stop, neighbours }
+        let (link, waiting) = (Mutex::new(Some(link)), Waiting::default());
+        let [stop, in_doubt] = [const { AtomicBool::new(false) }; 2];
+        Lane { qid, log, link, waiting, stop, in_doubt, neighbours }
     }
 
     pub(crate) fn qid(&self) -> u16 {
@@ -181,11 +193,19 @@ impl<H: Handle> Lane<H> {
             return false;
         };
         let scope = H::scope(&self.log);
-        drop(guard.take());
+        let link = guard.take();
+        if link.is_some_and(|mut link| !link.free()) {
+            self.in_doubt.store(true, Ordering::Relaxed);
+        }
         drop((scope, guard));
         self.waiting.call_all();
         self.waiting.wake();
         true
+    }
+
+    /// Whether the device may go on using the memory of commands although the link was freed.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
     /// Goes on with another link after the first was freed.
@@ -443,9 +463,20 @@ impl<H: Handle> Link<H> {
         Link { handle, queue, broken: false, next_look, limit, looks: 0, next_watch: None }
     }
 
+    /// Frees the handle. False, the first time, if the device may still use the memory of commands: what of that the
+    /// queue has stays allocated for ever.
+    fn free(&mut self) -> bool {
+        let done = self.handle.free();
+        if !done {
+            self.queue.leave_buffers();
+        }
+        done
+    }
+
     /// For a device that can be pulled out.
-    pub(crate) fn watched(self) -> Self {
-        Link { next_watch: Some(Ticks::default()), ..self }
+    pub(crate) fn watched(mut self) -> Self {
+        self.next_watch = Some(Ticks::default());
+        self
     }
 
     pub(crate) fn send(&self, command: &Command, data: Option<Data>, awaited: bool) -> Result<Token> {

@@ -89,6 +89,12 @@ impl Namespace {
         self.geometry.identify.read().clone()
     }
 
+    /// Its number of logical blocks and their size, of one and the same format.
+    pub(crate) fn extent(&self) -> (u64, u32) {
+        let identify = self.geometry.identify.read();
+        (identify.size(), identify.format().data_size)
+    }
+
     /// Its number of logical blocks (NSZE).
     pub fn blocks(&self) -> u64 {
         self.geometry.blocks.load(Ordering::Relaxed)

@@ -106,6 +106,7 @@ pub(crate) struct IoHandle {
     admin: Option<Arc<Lane<AdminHandle>>>,
     /// Whether the device knows it.
     created: bool,
+    freed: bool,
 }
 
 impl IoHandle {
@@ -158,15 +159,10 @@ impl Handle for IoHandle {
         // SAFETY: the controller outlives its queue pairs.
         unsafe { spdk_sys::shim_ctrlr_is_gone(self.ctrlr.as_ptr()) }
     }
-}
 
-/// How long a device may take to delete a queue pair.
-const GOODBYE: Duration = Duration::from_secs(2);
-
-impl Drop for IoHandle {
-    fn drop(&mut self) {
-        if forked() {
-            return;
+    fn free(&mut self) -> bool {
+        if std::mem::replace(&mut self.freed, true) || forked() {
+            return true;
         }
         // The admin queue is driven by one thread at a time; a queue that is freed although another thread does not
         // let go of it in time is the lesser evil.
@@ -176,10 +172,28 @@ impl Drop for IoHandle {
         // go to is dropped after this.
         let free = || unsafe { spdk_sys::shim_qpair_free(self.qpair.as_ptr(), self.created) };
         // SPDK reports every command it aborts.
-        log::quietly(|| bounded(&Deadline::after(GOODBYE), free));
+        let (rc, _) = log::quietly(|| bounded(&Deadline::after(GOODBYE), free));
         drop(admin);
+        let pcie = self.admin.is_some();
+        if pcie && rc != 0 {
+            tracing::error!(
+                "the device did not say within {GOODBYE:?} that it has deleted a queue pair: the memory of its commands \
+                 stays allocated, as it may still be used"
+            );
+        }
+        // Over a fabric the device sees no memory.
+        !pcie || rc == 0
     }
 }
+
+impl Drop for IoHandle {
+    fn drop(&mut self) {
+        self.free();
+    }
+}
+
+/// How long a device may take to delete a queue pair.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Qpair {
     pub(crate) fn create(controller: &Arc<Inner>, options: QpairOptions) -> Result<Self> {
@@ -509,7 +523,7 @@ fn allocate(controller: &Inner, options: QpairOptions, deadline: &Deadline) -> R
         (Some(ctrlr), Some(qpair)) => {
             let qid = if qid == 0 { controller.lowest_free_qid() } else { qid };
             let admin = controller.is_pcie().then(|| Arc::clone(controller.admin()));
-            Ok((IoHandle { ctrlr, qpair, admin, created: false }, qid))
+            Ok((IoHandle { ctrlr, qpair, admin, created: false, freed: false }, qid))
         }
         _ if ended => {
             let what = format!("creating a queue pair at {}", controller.address());

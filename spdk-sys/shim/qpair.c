@@ -73,7 +73,7 @@ shim_qpair_free(struct spdk_nvme_qpair *qpair, bool created)
 {
 #ifdef SHIM_INTERNALS
 	struct spdk_nvme_ctrlr *ctrlr = qpair->ctrlr;
-	bool removed = ctrlr->is_removed;
+	bool removed = ctrlr->is_removed, done;
 	int rc;
 
 	/* "Removed" keeps SPDK from asking a device that is gone to delete its queues, and from waiting for that. */
@@ -84,7 +84,8 @@ shim_qpair_free(struct spdk_nvme_qpair *qpair, bool created)
 	rc = spdk_nvme_ctrlr_free_io_qpair(qpair);
 	/* The device refused to delete it, or is gone: either way it does not use it. SPDK has taken the queue pair
 	 * off its lists by then, and keeps only its memory. */
-	if (rc != 0 && (ctrlr->is_failed || !shim_deadline_has_ended())) {
+	done = rc == 0 || ctrlr->is_failed || !shim_deadline_has_ended();
+	if (rc != 0 && done) {
 		if (created && !ctrlr->is_failed) {
 			/* SPDK stops at a Submission Queue that cannot be deleted, perhaps because it was deleted already. */
 			shim_pcie_delete_cq(qpair);
@@ -92,7 +93,7 @@ shim_qpair_free(struct spdk_nvme_qpair *qpair, bool created)
 		shim_pcie_free_qpair(qpair);
 	}
 	ctrlr->is_removed = removed;
-	return rc;
+	return done ? 0 : -ETIMEDOUT;
 #else
 	return spdk_nvme_ctrlr_free_io_qpair(qpair);
 #endif

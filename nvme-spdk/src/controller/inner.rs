@@ -61,10 +61,11 @@ pub(crate) struct Facts {
     pub identify: IdentifyController,
 }
 
-/// SPDK's controller. Dropping it disconnects, or clears CC.EN on PCIe.
+/// SPDK's controller. Freeing it disconnects, or clears CC.EN on PCIe.
 pub(crate) struct AdminHandle {
     ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>,
     pcie: bool,
+    freed: bool,
 }
 
 // SPDK guards the controller with a lock of its own; requests of the admin queue are submitted and polled
@@ -75,7 +76,7 @@ unsafe impl Send for AdminHandle {}
 impl AdminHandle {
     /// Takes over a controller that was just opened.
     pub(super) fn new(ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>, pcie: bool) -> Self {
-        AdminHandle { ctrlr, pcie }
+        AdminHandle { ctrlr, pcie, freed: false }
     }
 
     pub(crate) fn as_ptr(&self) -> *mut spdk_sys::spdk_nvme_ctrlr {
@@ -139,26 +140,31 @@ impl Handle for AdminHandle {
         unsafe { spdk_sys::shim_ctrlr_is_gone(self.as_ptr()) }
     }
 
-    fn scope(log: &Arc<CmdLog>) -> Option<Scope> {
-        Some(Scope::new(Some(log), None))
-    }
-}
-
-/// How long to wait for a controller that is told goodbye.
-const GOODBYE: Duration = Duration::from_secs(2);
-
-impl Drop for AdminHandle {
-    fn drop(&mut self) {
-        if forked() {
-            return;
+    fn free(&mut self) -> bool {
+        if std::mem::replace(&mut self.freed, true) || forked() {
+            return true;
         }
         // SAFETY: opened once and closed once; its queue pairs were freed before (Inner::disconnect), and the
         // queue that callbacks go to is dropped after this.
         let close = || unsafe { spdk_sys::shim_ctrlr_close(self.as_ptr(), self.is_gone()) };
         // That a target which is gone does not answer is nothing to report.
         log::quietly(|| bounded(&Deadline::after(GOODBYE), close));
+        true
+    }
+
+    fn scope(log: &Arc<CmdLog>) -> Option<Scope> {
+        Some(Scope::new(Some(log), None))
     }
 }
+
+impl Drop for AdminHandle {
+    fn drop(&mut self) {
+        self.free();
+    }
+}
+
+/// How long to wait for a controller that is told goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How long a worker may take to let go of its queue pair.
 const WORKER_PATIENCE: Duration = Duration::from_secs(10);

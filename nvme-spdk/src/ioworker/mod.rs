@@ -25,6 +25,7 @@ pub use report::{Failure, Report};
 pub use sequence::Step;
 pub use workload::{IoSize, Workload};
 
+use crate::controller::Controller;
 use crate::cpu::{self, Core};
 use crate::error::{Error, Result};
 use crate::fork::forked;
@@ -58,10 +59,10 @@ pub struct IoWorker {
     time: Option<Duration>,
     /// How many commands are sent in all.
     limit: u64,
-    // Commands may be in flight when the thread has ended, however it ended: the queue pair is dropped before
-    // the buffers.
+    // Commands may be in flight when the thread has ended, however it ended: the queue pair is freed before the
+    // buffers are.
     qpair: Qpair,
-    _buffers: Arc<Buffers>,
+    buffers: Arc<Buffers>,
 }
 
 impl IoWorker {
@@ -75,15 +76,16 @@ impl IoWorker {
     pub fn start(namespace: &Namespace, workload: &Workload) -> Result<Self> {
         let starting = GATE.starting();
         workload.check()?;
-        let last = namespace.blocks();
-        let largest = workload.largest(workload.region.end.min(last).saturating_sub(workload.region.start));
-        check_size(namespace, largest)?;
+        // Once: a format by another handle would have commands that are larger than their buffers.
+        let (blocks, lba_size) = namespace.extent();
+        let largest = workload.largest(workload.region.end.min(blocks).saturating_sub(workload.region.start));
         let controller = namespace.controller();
+        check_size(controller, largest, lba_size)?;
         let place = Place {
             controller: controller.clone(),
             nsid: namespace.nsid(),
-            blocks: namespace.blocks(),
-            lba_size: namespace.lba_size(),
+            blocks,
+            lba_size,
             table: namespace.table(),
         };
         let engine = Engine::new(workload, place, largest)?;
@@ -115,7 +117,7 @@ impl IoWorker {
             time: workload.time,
             limit: workload.limit(),
             qpair,
-            _buffers: buffers,
+            buffers,
         })
     }
 
@@ -178,9 +180,8 @@ impl IoWorker {
 }
 
 /// What does not fit into one command is refused here and not by every single command.
-fn check_size(namespace: &Namespace, blocks: u32) -> Result<()> {
-    let bytes = u64::from(blocks) * u64::from(namespace.lba_size());
-    let controller = namespace.controller();
+fn check_size(controller: &Controller, blocks: u32, lba_size: u32) -> Result<()> {
+    let bytes = u64::from(blocks) * u64::from(lba_size);
     let by_transport = match controller.address() {
         Address::Pcie(_) => MOST_PAGES as u64 * 4096,
         // A command's length is a 32-bit number.
@@ -200,6 +201,14 @@ impl Drop for IoWorker {
             // Nobody wants the report: end at once, with commands in flight.
             self.qpair.lane().ask_to_stop();
             let _ = thread.join();
+        }
+        if let Err(why) = self.qpair.delete() {
+            tracing::error!("{why}");
+        }
+        let lane = self.qpair.lane();
+        if lane.is_in_doubt() || !lane.is_freed() {
+            // The device may still use them: a leak is the lesser evil.
+            std::mem::forget(Arc::clone(&self.buffers));
         }
     }
 }

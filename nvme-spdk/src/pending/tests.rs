@@ -11,11 +11,12 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::*;
+use crate::buffer::DmaBuf;
 use crate::cmdlog::CmdLog;
 use crate::command::{Command, Completion};
 use crate::error::Error;
 use crate::lane::{CommandTimeout, Handle, Kind, Lane, Link};
-use crate::queue::{Queue, on_complete};
+use crate::queue::{Data, Queue, on_complete};
 use crate::status::Status;
 
 /// What the device holds, and what it will answer when it is polled: the arguments of the callbacks.
@@ -27,6 +28,8 @@ struct Device {
     /// What it says to a command, and to a poll.
     refuses: AtomicI32,
     broken: AtomicBool,
+    /// It does not say that it has deleted the queue.
+    silent: AtomicBool,
 }
 
 struct Fake(Arc<Device>);
@@ -70,12 +73,11 @@ impl Handle for Fake {
     fn is_gone(&self) -> bool {
         false
     }
-}
 
-impl Drop for Fake {
-    fn drop(&mut self) {
+    fn free(&mut self) -> bool {
         complete(&self.0.answered, aborted());
         complete(&self.0.held, aborted());
+        !self.0.silent.load(Ordering::Relaxed)
     }
 }
 
@@ -357,6 +359,21 @@ fn a_future_does_not_wait_for_the_lock() {
     world.answer(0);
     assert!(task.poll().is_ready());
     assert_eq!(world.lane.outstanding(), 0, "what was dropped meanwhile is given up");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "leaves memory behind, on purpose")]
+fn a_device_that_does_not_answer_keeps_the_memory() {
+    for silent in [false, true] {
+        let world = World::new(2);
+        let mut buffer = DmaBuf::on_heap(512);
+        let read = Command::read(1, 0, 1);
+        world.lane.submit(Kind::Raw, &read, Some(Data::from(&buffer))).unwrap();
+        world.device.silent.store(silent, Ordering::Relaxed);
+        assert!(world.lane.free(Duration::ZERO));
+        assert_eq!(world.lane.is_in_doubt(), silent);
+        assert_eq!(buffer.get_mut().is_none(), silent);
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! behind a lock.
 
 mod expiry;
+mod lent;
 mod parked;
 mod promised;
 mod slot;
@@ -35,6 +36,7 @@ use crate::error::{Error, Result};
 use crate::fork::forked;
 use crate::integrity::{Guard, Mismatch, Tables};
 use crate::status::Status;
+use lent::Lent;
 use slot::{Slot, State};
 
 /// A completion in brief: of which slot, what it says, and how long it took.
@@ -88,6 +90,7 @@ impl Queue {
             done: UnsafeCell::new(VecDeque::with_capacity(2 * usize::from(outstanding))),
             parked: UnsafeCell::new(VecDeque::with_capacity(usize::from(outstanding))),
             called: UnsafeCell::new(VecDeque::with_capacity(usize::from(outstanding))),
+            lent: UnsafeCell::default(),
             guard: Guard::new(Arc::clone(tables)),
             latest_cid: Cell::new(0),
             latest_ticks: Cell::new(0),
@@ -138,6 +141,8 @@ pub(crate) struct Core {
     parked: UnsafeCell<VecDeque<u16>>,
     /// Commands whose futures are to be woken.
     called: UnsafeCell<VecDeque<u16>>,
+    /// Of an admin queue.
+    lent: UnsafeCell<Lent>,
     guard: Guard,
     latest_cid: Cell<u16>,
     latest_ticks: Cell<u64>,
@@ -242,7 +247,7 @@ impl Core {
         if self.follows_parked(slot, self.parked_mut().len()) || !self.claim(slot) {
             self.park(slot);
         } else if let Some(error) = self.dispatch(slot, send) {
-            self.release(slot);
+            self.discard(slot);
             return Err(error);
         }
         Ok(Token::new(index, slot.generation.get()))
@@ -367,13 +372,33 @@ impl Core {
         if outcome == Outcome::TimedOut { Completion::TIMED_OUT } else { slot.completion.get() }
     }
 
+    /// The completion in a slot was taken: gives it back, with its buffer.
     fn release(&self, slot: &Slot) {
+        let completion = slot.completion.get();
+        // SPDK aborts commands before it tells the device that their queue is gone: the buffer goes with the queue,
+        // or with the next command in this place.
+        if completion.status() != Status::ABORTED_SQ_DELETION {
+            let buffer = slot.buffer.take();
+            if self.qid == 0 {
+                self.lent_mut().settle(&slot.command.get(), &completion, buffer);
+            }
+        }
+        self.vacate(slot);
+    }
+
+    /// What a device may still use when it was not heard of any more is never given back: the memory of all commands
+    /// that were aborted, or may have been.
+    pub(crate) fn leave_buffers(&self) {
+        self.slots().iter().for_each(|slot| std::mem::forget(slot.buffer.take()));
+        std::mem::forget(std::mem::take(self.lent_mut()));
+    }
+
+    /// Gives back a slot whose command was never sent.
+    fn discard(&self, slot: &Slot) {
         slot.buffer.set(None);
         self.vacate(slot);
     }
 
-    /// Gives a slot back, but not yet its buffer: SPDK aborts commands before it tells the device that their
-    /// queue is gone. The buffer goes with the queue, or with the next command in this place.
     fn vacate(&self, slot: &Slot) {
         slot.mismatch.set(None);
         slot.timed_out.set(false);
@@ -411,6 +436,12 @@ impl Core {
     fn done_mut(&self) -> &mut VecDeque<Note> {
         // SAFETY: single-threaded, and used for one push or pop at a time.
         unsafe { &mut *self.done.get() }
+    }
+
+    #[expect(clippy::mut_from_ref, reason = "see above")]
+    fn lent_mut(&self) -> &mut Lent {
+        // SAFETY: single-threaded, and the reference does not live across a call into SPDK.
+        unsafe { &mut *self.lent.get() }
     }
 
     #[expect(clippy::mut_from_ref, reason = "see above")]

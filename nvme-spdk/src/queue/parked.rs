@@ -19,7 +19,7 @@ impl Core {
     /// Gives up a command that was never sent.
     pub(super) fn unpark(&self, slot: &Slot) {
         self.parked_mut().retain(|index| *index != slot.index);
-        self.release(slot);
+        self.discard(slot);
     }
 
     #[inline]

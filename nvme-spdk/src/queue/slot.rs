@@ -138,7 +138,6 @@ impl Slot {
                 self.state.set(State::Done { awaited: true });
                 queue.call(self);
             }
-            State::Abandoned if completion.status() == Status::ABORTED_SQ_DELETION => queue.vacate(self),
             State::Abandoned => queue.release(self),
             State::Free | State::Parked { .. } | State::Done { .. } => {}
         }

@@ -7,7 +7,7 @@ use proptest::sample::Index;
 
 use super::*;
 use crate::buffer::DmaBuf;
-use crate::command::nvm_opcode;
+use crate::command::{admin_opcode, nvm_opcode};
 use crate::status::Status;
 
 /// Stands for SPDK: keeps the callback's arguments until told to complete them.
@@ -188,6 +188,49 @@ fn a_command_in_flight_owns_its_buffer() {
     assert!(kept.get_mut().is_none(), "its completion was not taken");
     while queue.next().is_some() {}
     assert_eq!(kept.get_mut().unwrap(), [7; 512]);
+}
+
+#[test]
+fn an_aborted_command_has_its_buffer_until_the_queue_ends() {
+    let (queue, device) = (queue(1), Memory::default());
+    let mut kept = DmaBuf::on_heap(512);
+    queue.submit(&Command::read(1, 0, 1), Some(Data::from(&kept)), false, &device.send()).unwrap();
+    device.abort_all();
+    assert_eq!(queue.next().unwrap().completion.status(), Status::ABORTED_SQ_DELETION);
+    assert!(kept.get_mut().is_none(), "the device may not know yet");
+    drop(queue);
+    assert!(kept.get_mut().is_some());
+}
+
+#[test]
+fn the_memory_of_a_queue_is_lent_until_it_is_deleted() {
+    let queue = Queue::new(0, 1, Arc::new(CmdLog::new(1)), false, &Arc::default());
+    let device = Memory::default();
+    let mut memory = DmaBuf::on_heap(512);
+    let execute = |opcode, qid, data: Option<&DmaBuf>, status| {
+        let command = Command::admin(opcode).cdw10(qid);
+        queue.submit(&command, data.map(Data::from), false, &device.send()).unwrap();
+        device.complete(0, status);
+        queue.next().unwrap();
+    };
+    let (create, delete) = (admin_opcode::CREATE_IO_SQ, admin_opcode::DELETE_IO_SQ);
+    let invalid = Status::new(1, 1);
+
+    execute(create, 3, Some(&memory), invalid);
+    assert!(memory.get_mut().is_some(), "the queue was not created");
+    execute(create, 3, Some(&memory), Status::SUCCESS);
+    for (opcode, qid, status) in
+        [(delete, 4, Status::SUCCESS), (delete, 3, invalid), (admin_opcode::DELETE_IO_CQ, 3, Status::SUCCESS)]
+    {
+        execute(opcode, qid, None, status);
+        assert!(memory.get_mut().is_none(), "the device has it");
+    }
+    execute(delete, 3, None, Status::SUCCESS);
+    assert!(memory.get_mut().is_some());
+
+    execute(create, 3, Some(&memory), Status::SUCCESS);
+    execute(create, 3, Some(&DmaBuf::on_heap(512)), Status::SUCCESS);
+    assert!(memory.get_mut().is_some(), "after a reset, another took its place");
 }
 
 #[derive(Debug, Clone)]
