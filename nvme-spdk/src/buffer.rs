@@ -49,8 +49,7 @@ enum Origin {
 
 // SAFETY: the memory is not tied to a thread.
 unsafe impl Send for Allocation {}
-// SAFETY: shared access is atomic, word by word; what is not, needs the only handle. Where the data of a command in
-// flight is read without (integrity), nobody is to write to it.
+// SAFETY: shared access is atomic, word by word; what is not, needs the only handle.
 unsafe impl Sync for Allocation {}
 
 /// Behind every buffer lies one more page, which a transfer from an offset may reach into.

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use super::content::Content;
 use super::{Mismatch, Table, Tables};
 use crate::command::{Command, Completion, Fuse, admin_opcode, nvm_opcode};
 use crate::status::Status;
@@ -58,7 +59,7 @@ impl Guard {
     /// Locks the blocks of an I/O command; `None` if another command holds one of them.
     ///
     /// # Safety
-    /// `data` points to `len` bytes, or is null.
+    /// `data` points to `len` bytes in a [`DmaBuf`](crate::DmaBuf), or is null.
     #[inline]
     pub(crate) unsafe fn claim(&self, command: &Command, data: *const u8, len: usize) -> Option<Claim> {
         if self.version.get() != self.tables.version() {
@@ -85,7 +86,7 @@ impl Guard {
             nvm_opcode::DATASET_MANAGEMENT => {
                 let count = (command.cdw10 as usize & 0xff) + 1;
                 // SAFETY: as the caller promises.
-                let ranges = unsafe { Ranges::read(data, len, count) };
+                let ranges = Ranges::read(&unsafe { Content::new(data, len) }, count);
                 let locked = ranges.iter().take_while(|(lba, blocks)| table.lock(*lba, *blocks)).count();
                 if locked < ranges.len() {
                     ranges[..locked].iter().for_each(|(lba, blocks)| table.unlock(*lba, *blocks));
@@ -108,7 +109,7 @@ impl Guard {
     /// it has read.
     ///
     /// # Safety
-    /// `data` points to the `len` bytes that the command transferred, or is null.
+    /// `data` points to the `len` bytes that the command transferred, in a [`DmaBuf`](crate::DmaBuf), or is null.
     #[inline]
     pub(crate) unsafe fn settle(
         &self,
@@ -120,13 +121,13 @@ impl Guard {
     ) -> Option<Mismatch> {
         let success = completion.is_success();
         let mut mismatch = None;
+        // SAFETY: as the caller promises.
+        let content = || unsafe { Content::new(data, len) };
         self.finish(claim, |table, lba, blocks| match opcode {
-            // SAFETY: as the caller promises.
-            nvm_opcode::WRITE if success => unsafe { table.written(lba, blocks, data, len) },
-            // SAFETY: as the caller promises.
-            nvm_opcode::WRITE if is_open(completion.status()) => unsafe {
-                table.maybe_written(lba, blocks, data, len);
-            },
+            nvm_opcode::WRITE if success => table.written(lba, blocks, &content()),
+            nvm_opcode::WRITE if is_open(completion.status()) => {
+                table.maybe_written(lba, blocks, &content());
+            }
             nvm_opcode::WRITE_ZEROES | nvm_opcode::DATASET_MANAGEMENT
                 if success || is_open(completion.status()) =>
             {
@@ -138,8 +139,7 @@ impl Guard {
             }
             _ => {
                 if opcode == nvm_opcode::READ && success && table.is_enabled() {
-                    // SAFETY: as the caller promises.
-                    match unsafe { table.verify(lba, blocks, data, len) } {
+                    match table.verify(lba, blocks, &content()) {
                         Ok(compared) => self.verified.set(self.verified.get() + compared),
                         Err(found) => mismatch = Some(found),
                     }
@@ -208,23 +208,18 @@ pub(crate) enum Ranges {
 }
 
 impl Ranges {
-    /// # Safety
-    /// `data` points to `len` bytes, or is null.
-    unsafe fn read(data: *const u8, len: usize, count: usize) -> Self {
-        let count = if data.is_null() { 0 } else { count.min(len / DSM_RANGE) };
+    fn read(data: &Content<'_>, count: usize) -> Self {
         let range = |at: usize| {
-            let mut bytes = [0; DSM_RANGE];
-            // SAFETY: the range ends inside the data.
-            unsafe { bytes.as_mut_ptr().copy_from_nonoverlapping(data.add(at * DSM_RANGE), DSM_RANGE) };
+            let bytes: [u8; DSM_RANGE] = data.bytes(at * DSM_RANGE)?;
             let [_, blocks, low, high] = std::array::from_fn(|at| {
                 u32::from_le_bytes([bytes[4 * at], bytes[4 * at + 1], bytes[4 * at + 2], bytes[4 * at + 3]])
             });
-            (u64::from(low) | u64::from(high) << 32, u64::from(blocks))
+            Some((u64::from(low) | u64::from(high) << 32, u64::from(blocks)))
         };
-        if count == 1 {
-            return Ranges::One(range(0));
+        match range(0) {
+            Some(one) if count == 1 => Ranges::One(one),
+            _ => Ranges::Many(joined((0..count).map_while(range).collect()).into()),
         }
-        Ranges::Many(joined((0..count).map(range).collect()).into())
     }
 }
 

@@ -6,6 +6,7 @@
 //! queue. This holds for whatever goes through this process; what others write is found as a mismatch.
 
 mod checksum;
+mod content;
 mod doubt;
 mod guard;
 mod stamp;

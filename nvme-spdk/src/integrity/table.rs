@@ -9,6 +9,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::checksum::{self, LANES, Mismatch};
+use super::content::Content;
 use super::doubt::Doubts;
 use crate::sharing::memory::SharedMemory;
 
@@ -165,18 +166,14 @@ impl Table {
         unlock(self.words(lba, count));
     }
 
-    /// Notes what was written to a range, and unlocks it. Only the first `len` bytes of the data are there: of
-    /// blocks behind them nothing is known.
-    ///
-    /// # Safety
-    /// `data` points to `len` bytes that nobody but a device writes to meanwhile.
+    /// Notes what was written to a range, and unlocks it. Of blocks that the data does not have nothing is
+    /// known.
     #[inline]
-    pub(super) unsafe fn written(&self, lba: u64, count: u64, data: *const u8, len: usize) {
+    pub(super) fn written(&self, lba: u64, count: u64, data: &Content<'_>) {
         let size = self.lba_size();
         self.doubts.settle(lba, count);
         for (group, words) in self.words(lba, count).chunks(LANES).enumerate() {
-            // SAFETY: as the caller promises.
-            let blocks = unsafe { blocks(data, len, size, group * LANES, words.len()) };
+            let blocks = data.blocks(group * LANES, words.len(), size);
             for (word, sum) in words.iter().zip(sums(blocks)) {
                 word.store(sum, Ordering::Release);
             }
@@ -184,15 +181,11 @@ impl Table {
     }
 
     /// Notes that a write to a range was aborted, executed or not, and unlocks it.
-    ///
-    /// # Safety
-    /// As [`written`](Self::written).
     #[cold]
-    pub(super) unsafe fn maybe_written(&self, lba: u64, count: u64, data: *const u8, len: usize) {
+    pub(super) fn maybe_written(&self, lba: u64, count: u64, data: &Content<'_>) {
         let size = self.lba_size();
         for (at, word) in self.words(lba, count).iter().enumerate() {
-            // SAFETY: as the caller promises.
-            match unsafe { block(data, len, size, at) } {
+            match data.block(at, size) {
                 Some(block)
                     if word.load(Ordering::Relaxed) & !LOCKED != UNKNOWN
                         && self.doubts.add(self.blocks, lba + at as u64, checksum::of(block)) =>
@@ -228,17 +221,8 @@ impl Table {
     }
 
     /// Compares what was read from a range with what should be there; how many blocks that is known of.
-    ///
-    /// # Safety
-    /// As [`written`](Self::written).
     #[inline]
-    pub(super) unsafe fn verify(
-        &self,
-        lba: u64,
-        count: u64,
-        data: *const u8,
-        len: usize,
-    ) -> Result<u64, Mismatch> {
+    pub(super) fn verify(&self, lba: u64, count: u64, data: &Content<'_>) -> Result<u64, Mismatch> {
         let mut compared = 0;
         let size = self.lba_size();
         let word_of = |lba| self.words(lba, 1).first().map(|word| word.load(Ordering::Acquire) & !LOCKED);
@@ -248,8 +232,7 @@ impl Table {
             if expected == [UNKNOWN; LANES] {
                 continue;
             }
-            // SAFETY: as the caller promises.
-            let blocks = unsafe { blocks(data, len, size, group * LANES, words.len()) };
+            let blocks = data.blocks(group * LANES, words.len(), size);
             let first = lba + (group * LANES) as u64;
             for (at, found) in sums(blocks).into_iter().enumerate() {
                 let lba = first + at as u64;
@@ -334,39 +317,9 @@ impl Drop for Memory {
     }
 }
 
-/// The data of the block at a place in a transfer, if the transfer has that much.
-///
-/// # Safety
-/// As [`Table::written`]; the borrow ends before the device may write again.
+/// The checksums of blocks; [`UNKNOWN`] for those that are not there.
 #[inline]
-unsafe fn block<'a>(data: *const u8, len: usize, size: usize, at: usize) -> Option<&'a [u8]> {
-    let start = at * size;
-    if data.is_null() || start + size > len {
-        return None;
-    }
-    // SAFETY: the block ends inside the data.
-    Some(unsafe { std::slice::from_raw_parts(data.add(start), size) })
-}
-
-/// The data of up to `count` blocks from a place in a transfer on, as far as the transfer has that much.
-///
-/// # Safety
-/// As [`block`].
-#[inline]
-unsafe fn blocks<'a>(
-    data: *const u8,
-    len: usize,
-    size: usize,
-    from: usize,
-    count: usize,
-) -> [Option<&'a [u8]>; LANES] {
-    // SAFETY: as the caller promises.
-    std::array::from_fn(|at| if at < count { unsafe { block(data, len, size, from + at) } } else { None })
-}
-
-/// Their checksums; [`UNKNOWN`] for those that are not there.
-#[inline]
-fn sums(blocks: [Option<&[u8]>; LANES]) -> [u32; LANES] {
+fn sums(blocks: [Option<&[AtomicU64]>; LANES]) -> [u32; LANES] {
     match blocks {
         [Some(a), Some(b), Some(c), Some(d)] => checksum::of_each([a, b, c, d]),
         _ => blocks.map(|block| block.map_or(UNKNOWN, checksum::of)),

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::buffer::DmaBuf;
 
 fn completion(status: Status) -> Completion {
     let status_and_phase = u16::from(status.sct) << 9 | u16::from(status.sc) << 1;
@@ -16,14 +17,23 @@ fn guard() -> (Guard, Arc<super::super::Attachment>) {
     (Guard::new(tables), attachment)
 }
 
+/// A buffer that holds these bytes.
+fn buffer(data: &[u8]) -> DmaBuf {
+    let buffer = DmaBuf::on_heap(data.len().max(1));
+    buffer.write(0, data);
+    buffer
+}
+
 fn claim(guard: &Guard, command: &Command, data: &[u8]) -> Option<Claim> {
-    // SAFETY: the slice is alive.
-    unsafe { guard.claim(command, data.as_ptr(), data.len()) }
+    let buffer = buffer(data);
+    // SAFETY: the buffer is alive, and has as many bytes.
+    unsafe { guard.claim(command, buffer.at(0), data.len()) }
 }
 
 fn settle(guard: &Guard, claim: &Claim, opcode: u8, cpl: &Completion, data: &[u8]) -> Option<Mismatch> {
-    // SAFETY: the slice is alive.
-    unsafe { guard.settle(claim, opcode, cpl, data.as_ptr(), data.len()) }
+    let buffer = buffer(data);
+    // SAFETY: the buffer is alive, and has as many bytes.
+    unsafe { guard.settle(claim, opcode, cpl, buffer.at(0), data.len()) }
 }
 
 /// Sends and completes a command at once.
