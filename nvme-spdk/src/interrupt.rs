@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 static CHECK: OnceLock<fn() -> bool> = OnceLock::new();
 
 /// Installs the question asked between slices of every wait, from the waiting thread: `true` ends the wait
-/// with [`Error::Interrupted`](crate::Error::Interrupted). The first call wins; later ones return `false`: it can
-/// neither be replaced nor removed.
+/// with [`Error::Interrupted`](crate::Error::Interrupted). The first call wins; later ones return `false`: it
+/// can neither be replaced nor removed.
 ///
-/// It is asked once in a millisecond at most, and mostly less often: every 20 ms while connecting. Waits that are
-/// over sooner do not ask. The waiting thread may hold locks of this crate meanwhile, so the function must not block,
-/// and must not call into this crate.
+/// It is asked once in a millisecond at most, and mostly less often: every 20 ms while connecting. Waits that
+/// are over sooner do not ask. The waiting thread may hold locks of this crate meanwhile, so the function
+/// must not block, and must not call into this crate.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicBool, Ordering};

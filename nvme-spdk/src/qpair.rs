@@ -26,7 +26,8 @@ use crate::{log, names, transport};
 /// for single calls and never while a caller waits.
 ///
 /// Any call may end with [`Error::Forked`]; one that finds the queue in use by another thread waits at most
-/// 30 seconds, then ends with [`Error::Timeout`] or [`Error::Interrupted`]. The lists below do not repeat that.
+/// 30 seconds, then ends with [`Error::Timeout`] or [`Error::Interrupted`]. The lists below do not repeat
+/// that.
 ///
 /// ```no_run
 /// # use nvme_spdk::{Command, ConnectOptions, Controller, Data, DmaBuf};
@@ -76,8 +77,8 @@ enum Interrupt {
 
 impl QpairOptions {
     /// `depth` entries, of which one less may be outstanding; priority 0, no interrupts. The range is 2 to
-    /// [`Controller::max_queue_entries`](crate::Controller::max_queue_entries), which is checked when the queue
-    /// pair is created.
+    /// [`Controller::max_queue_entries`](crate::Controller::max_queue_entries), which is checked when the
+    /// queue pair is created.
     pub const fn new(depth: u16) -> Self {
         QpairOptions { depth, priority: 0, interrupt: Interrupt::Off }
     }
@@ -322,8 +323,9 @@ impl Qpair {
         self.lane.next()
     }
 
-    /// How many commands are submitted whose completion was not taken; 0 as well where other calls end with an
-    /// error: after [`delete`](Self::delete), in a fork, and when another thread does not let go of the queue.
+    /// How many commands are submitted whose completion was not taken; 0 as well where other calls end with
+    /// an error: after [`delete`](Self::delete), in a fork, and when another thread does not let go of the
+    /// queue.
     pub fn outstanding(&self) -> usize {
         self.lane.outstanding()
     }
@@ -378,13 +380,13 @@ impl Qpair {
             .map_err(|why| Error::Unsupported(format!("queue pair {} has no interrupt: {why}", self.qid())))
     }
 
-    /// Deletes it: Delete I/O Submission Queue, Delete I/O Completion Queue. Outstanding commands are aborted, their
-    /// completions are not delivered. Deleting again, or after the controller was closed, does nothing, and so does
-    /// deleting it in a fork.
+    /// Deletes it: Delete I/O Submission Queue, Delete I/O Completion Queue. Outstanding commands are
+    /// aborted, their completions are not delivered. Deleting again, or after the controller was closed, does
+    /// nothing, and so does deleting it in a fork.
     ///
     /// # Errors
-    /// [`Error::QpairDelete`] if the controller refuses, or another thread does not let go of it within 10 seconds.
-    /// In the first case it is gone all the same, as far as this host is concerned.
+    /// [`Error::QpairDelete`] if the controller refuses, or another thread does not let go of it within 10
+    /// seconds. In the first case it is gone all the same, as far as this host is concerned.
     pub fn delete(&self) -> Result<()> {
         if forked() {
             return Ok(());
@@ -411,8 +413,8 @@ impl Qpair {
         }
     }
 
-    /// Whether it was deleted, by itself or with its controller. Never waits: false while another thread uses the
-    /// queue.
+    /// Whether it was deleted, by itself or with its controller. Never waits: false while another thread uses
+    /// the queue.
     pub fn is_deleted(&self) -> bool {
         self.lane.is_freed()
     }

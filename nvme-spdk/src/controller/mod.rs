@@ -45,9 +45,9 @@ const OWN_COMMAND: Duration = Duration::from_secs(10);
 /// It stays connected until [`close`](Self::close), or until the last handle, queue pair and namespace of it
 /// is dropped. It can be used from several threads; admin commands of one do not wait for those of another.
 ///
-/// Any call that talks to the controller may end with [`Error::Forked`]; one that finds the admin queue in use by
-/// another thread waits at most 30 seconds, then ends with [`Error::Timeout`] or [`Error::Interrupted`]. The lists
-/// below do not repeat that.
+/// Any call that talks to the controller may end with [`Error::Forked`]; one that finds the admin queue in
+/// use by another thread waits at most 30 seconds, then ends with [`Error::Timeout`] or
+/// [`Error::Interrupted`]. The lists below do not repeat that.
 ///
 /// ```no_run
 /// use nvme_spdk::{Command, ConnectOptions, Controller};
@@ -70,16 +70,18 @@ impl Controller {
     /// address is asked and the last I/O subsystem it lists is taken.
     ///
     /// Over NVMe/TCP this ends after [`timeout`](ConnectOptions::timeout), or that and
-    /// [`reconnect_for`](ConnectOptions::reconnect_for); on PCIe each step of it has a bound of its own: CSTS.RDY
-    /// that of [`wait_ready`](Self::wait_ready), commands 10 seconds, Identify and registers the timeout.
+    /// [`reconnect_for`](ConnectOptions::reconnect_for); on PCIe each step of it has a bound of its own:
+    /// CSTS.RDY that of [`wait_ready`](Self::wait_ready), commands 10 seconds, Identify and registers the
+    /// timeout.
     ///
     /// # Errors
-    /// * [`Error::InvalidArgument`] for a name or key that is none, and for keys without the names they belong to;
-    ///   [`Error::Unsupported`] for what this SPDK cannot do.
+    /// * [`Error::InvalidArgument`] for a name or key that is none, and for keys without the names they
+    ///   belong to; [`Error::Unsupported`] for what this SPDK cannot do.
     /// * Over NVMe/TCP [`Error::Resolve`], [`Error::Connect`], [`Error::NothingDiscovered`] and
-    ///   [`Error::ConnectRefused`]; on PCIe [`Error::InUse`] and [`Error::Pci`], see [`attach`](Self::attach).
-    /// * [`Error::Open`], [`Error::Timeout`], [`Error::Interrupted`]; [`Error::Command`] if the controller refuses
-    ///   a command on the way.
+    ///   [`Error::ConnectRefused`]; on PCIe [`Error::InUse`] and [`Error::Pci`], see
+    ///   [`attach`](Self::attach).
+    /// * [`Error::Open`], [`Error::Timeout`], [`Error::Interrupted`]; [`Error::Command`] if the controller
+    ///   refuses a command on the way.
     /// * Those of [`Env::get`](crate::Env::get) and [`DmaBuf::new`](crate::DmaBuf::new).
     pub fn connect(address: &Address, options: ConnectOptions) -> Result<Self> {
         open::connect(address, options)
@@ -139,8 +141,8 @@ impl Controller {
     /// Opens a namespace.
     ///
     /// # Errors
-    /// [`Error::NoNamespace`] for an identifier that is not active, and if the controller refuses Identify; those
-    /// of [`execute`](Self::execute) and [`DmaBuf::new`](crate::DmaBuf::new).
+    /// [`Error::NoNamespace`] for an identifier that is not active, and if the controller refuses Identify;
+    /// those of [`execute`](Self::execute) and [`DmaBuf::new`](crate::DmaBuf::new).
     pub fn namespace(&self, nsid: u32) -> Result<Namespace> {
         Namespace::open(self, nsid)
     }
@@ -151,8 +153,8 @@ impl Controller {
     /// [`Error::InvalidArgument`] outside 2 to [`max_queue_entries`](Self::max_queue_entries),
     /// [`Error::QpairCreate`] if SPDK or the controller refuses, [`Error::Timeout`] after [the
     /// controller's](ConnectOptions::timeout), [`Error::Dead`]. Over NVMe/TCP also [`Error::Connect`],
-    /// [`Error::ConnectRefused`], [`Error::Interrupted`], and [`Error::Unsupported`] where this SPDK cannot do what
-    /// the [options](Self::options) ask of its connection.
+    /// [`Error::ConnectRefused`], [`Error::Interrupted`], and [`Error::Unsupported`] where this SPDK cannot
+    /// do what the [options](Self::options) ask of its connection.
     pub fn create_qpair(&self, depth: u16) -> Result<Qpair> {
         self.create_qpair_with(QpairOptions::new(depth))
     }
@@ -160,8 +162,8 @@ impl Controller {
     /// As [`create_qpair`](Self::create_qpair), with more to say about it.
     ///
     /// # Errors
-    /// As [`create_qpair`](Self::create_qpair); [`Error::QpairCreate`] also for a priority that is out of range, or
-    /// not 0 without CC.AMS set accordingly.
+    /// As [`create_qpair`](Self::create_qpair); [`Error::QpairCreate`] also for a priority that is out of
+    /// range, or not 0 without CC.AMS set accordingly.
     pub fn create_qpair_with(&self, options: QpairOptions) -> Result<Qpair> {
         Qpair::create(&self.inner, options)
     }
@@ -192,9 +194,9 @@ impl Controller {
         self.inner.admin().execute(Kind::Raw, command, data, timeout).map_err(|e| self.inner.explain(e))
     }
 
-    /// Whether the data of a command is where a queue is to be, and is no transfer: on PCIe, a controller is told
-    /// only its beginning by Create I/O Submission Queue and Create I/O Completion Queue. Such data is one
-    /// contiguous piece of memory, and yours to keep for as long as the queue exists.
+    /// Whether the data of a command is where a queue is to be, and is no transfer: on PCIe, a controller is
+    /// told only its beginning by Create I/O Submission Queue and Create I/O Completion Queue. Such data is
+    /// one contiguous piece of memory, and yours to keep for as long as the queue exists.
     pub fn is_for_queue(&self, command: &Command) -> bool {
         self.inner.is_pcie() && inner::makes_queue(command.opcode)
     }
@@ -247,8 +249,9 @@ impl Controller {
         self.inner.admin().next().map_err(|e| self.inner.explain(e))
     }
 
-    /// How many admin commands are submitted whose completion was not taken; 0 as well where other calls end with
-    /// an error: after [`close`](Self::close), in a fork, and when another thread does not let go of the queue.
+    /// How many admin commands are submitted whose completion was not taken; 0 as well where other calls end
+    /// with an error: after [`close`](Self::close), in a fork, and when another thread does not let go of the
+    /// queue.
     pub fn outstanding(&self) -> usize {
         self.inner.admin().outstanding()
     }
@@ -274,9 +277,10 @@ impl Controller {
         self.inner.admin().latest_latency().map_err(|e| self.inner.explain(e))
     }
 
-    /// How long a command may take that was sent with `submit` or `start`, or by a worker, on any queue of this
-    /// controller; `None`, the default, for ever. See [`Outcome::TimedOut`](crate::Outcome::TimedOut) for what happens then. Holds for
-    /// outstanding commands, too; Asynchronous Event Requests never time out.
+    /// How long a command may take that was sent with `submit` or `start`, or by a worker, on any queue of
+    /// this controller; `None`, the default, for ever. See [`Outcome::TimedOut`](crate::Outcome::TimedOut)
+    /// for what happens then. Holds for outstanding commands, too; Asynchronous Event Requests never time
+    /// out.
     pub fn set_command_timeout(&self, timeout: Option<Duration>) {
         self.inner.command_timeout().set(timeout);
     }
@@ -293,8 +297,8 @@ impl Controller {
     /// # Errors
     /// Those of [`connect`](Self::connect), then the controller stays disconnected and can be reset again;
     /// [`Error::Busy`] when a worker or another thread does not let go of a queue within 10 seconds;
-    /// [`Error::Dead`] after [`close`](Self::close). In a process that shares its [owner's](crate::Env::owner)
-    /// controller [`Error::Unsupported`].
+    /// [`Error::Dead`] after [`close`](Self::close). In a process that shares its
+    /// [owner's](crate::Env::owner) controller [`Error::Unsupported`].
     pub fn reset(&self) -> Result<()> {
         open::reset(&self.inner)
     }
@@ -303,14 +307,14 @@ impl Controller {
     /// admin queue complete as aborted. Afterwards every use of the controller fails with [`Error::Dead`].
     /// Closing again does nothing, and so does closing it in a fork.
     ///
-    /// A thread that does not let go of a queue is waited for, 10 seconds for each queue. If that was not enough the
-    /// controller stays open, which is said [on the log](crate::guide#logging).
+    /// A thread that does not let go of a queue is waited for, 10 seconds for each queue. If that was not
+    /// enough the controller stays open, which is said [on the log](crate::guide#logging).
     pub fn close(&self) {
         self.inner.close();
     }
 
-    /// Whether it was closed, or is detached since [`detach`](Self::detach) or a reset that failed. Never waits: false
-    /// while another thread uses the admin queue.
+    /// Whether it was closed, or is detached since [`detach`](Self::detach) or a reset that failed. Never
+    /// waits: false while another thread uses the admin queue.
     pub fn is_closed(&self) -> bool {
         self.inner.admin().is_freed()
     }

@@ -82,12 +82,12 @@ impl Controller {
         self.set_io_queues(granted.cdw0)
     }
 
-    /// Waits until CSTS.RDY is as said, at most CAP.TO: units of 500 ms, of which a controller that says 0 gets one
-    /// (NVMe base specification, "Controller Properties").
+    /// Waits until CSTS.RDY is as said, at most CAP.TO: units of 500 ms, of which a controller that says 0
+    /// gets one (NVMe base specification, "Controller Properties").
     ///
     /// # Errors
-    /// [`Error::Timeout`], [`Error::Interrupted`], those of [`read_register`](Self::read_register); [`Error::Dead`]
-    /// if all bits of CSTS are set, which is a device that does not answer any more.
+    /// [`Error::Timeout`], [`Error::Interrupted`], those of [`read_register`](Self::read_register);
+    /// [`Error::Dead`] if all bits of CSTS are set, which is a device that does not answer any more.
     pub fn wait_ready(&self, ready: bool) -> Result<()> {
         // In units of 500 ms; a controller that says 0 gets one.
         let timeout = Duration::from_millis(500 * (self.cap() >> 24 & 0xff).max(1));

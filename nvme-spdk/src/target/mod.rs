@@ -127,7 +127,8 @@ impl TargetBuilder {
         self
     }
 
-    /// Bytes per block: 512, the default, or 4096. With others it depends on SPDK what becomes of them.
+    /// Bytes per block: a power of two from 512 on, 512 by default. Nothing is checked here: with other sizes
+    /// the target does not start, or has namespaces that cannot be used.
     pub fn block_size(mut self, bytes: u32) -> Self {
         self.shape.block_size = bytes;
         self
@@ -146,15 +147,16 @@ impl TargetBuilder {
         self
     }
 
-    /// I/O queues per controller, 32 by default, 1 to 65534. What SPDK does not take is an error of
-    /// [`start`](Self::start).
+    /// I/O queues per controller, 1 to 65534, 32 by default; a host asks for
+    /// [1024](crate::ConnectOptions::io_queues). Nothing is checked here: with 0 it grants queue pairs that
+    /// it then refuses, with 65535 nobody can connect.
     pub fn io_queues(mut self, count: u16) -> Self {
         self.shape.io_queues = count;
         self
     }
 
-    /// The program to run instead of the one found: any `nvmf_tgt` of SPDK. It is looked for in the environment
-    /// variable `NVMF_TGT`, in the SPDK tree that this was built with, and in `PATH`.
+    /// The program to run instead of the one found: any `nvmf_tgt` of SPDK. It is looked for in the
+    /// environment variable `NVMF_TGT`, in the SPDK tree that this was built with, and in `PATH`.
     pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
         self.program = Some(path.into());
         self
@@ -169,8 +171,8 @@ impl TargetBuilder {
     /// Starts it and waits until it is ready, at most 30 seconds.
     ///
     /// # Errors
-    /// [`Error::Target`] if there is no program to run, if it ends, or is not ready in time, with what its log says;
-    /// that is where values come out that SPDK does not take. [`Error::Interrupted`].
+    /// [`Error::Target`] if there is no program to run, if it ends, or is not ready in time, with what its
+    /// log says: for want of memory, for example. [`Error::Interrupted`].
     pub fn start(self) -> Result<Target> {
         let program = match &self.program {
             Some(path) => path.clone(),
