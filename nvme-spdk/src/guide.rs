@@ -244,7 +244,7 @@
 //! | | warn | ordinary memory for want of hugepages; controllers that cannot be shared; processes that died without closing one they shared; a driver that could not be given back to a function |
 //! | | info | verification switched on or off; a shared controller that its owner closes |
 //! | `spdk` | as SPDK's | what SPDK and DPDK say, with the fields `file`, `line` and `func`; SPDK's notices are info, with `notice` |
-//! | | debug | the same while a call is under way whose failure is an error of this crate, which has that text in it |
+//! | | debug | the same during calls whose failure becomes an error of this crate |
 //!
 //! Events come while locks of this crate are held: a subscriber must not call into it.
 //!
