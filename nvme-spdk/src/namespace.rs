@@ -176,13 +176,12 @@ impl Namespace {
         skip_tokens(blocks.saturating_sub(there));
     }
 
-    /// Formats it (NVM command set specification, "Format NVM command"): waits, at most `timeout`, refreshes
-    /// what is known of it and forgets its checksums. `format` is an index of the LBA format table, as
-    /// [`IdentifyNamespace::find_format`] finds it; `secure_erase` is Secure Erase Settings (SES).
+    /// Formats it (NVM command set specification, "Format NVM command"): waits, refreshes what is known of it and
+    /// forgets its checksums.
     ///
     /// # Errors
     /// [`Error::Command`] with the status if the controller refuses, and those of
-    /// [`Controller::execute_within`] and [`refresh`](Self::refresh).
+    /// [`Controller::execute_within`].
     pub fn format_nvm(&self, format: u8, secure_erase: u8, timeout: Duration) -> Result<()> {
         let command = Command::admin(admin_opcode::FORMAT_NVM)
             .nsid(self.nsid)
@@ -347,10 +346,8 @@ impl Namespace {
         self.submit(qpair, &command, data)
     }
 
-    /// Sends a Read or Write of any form without waiting, as it is: nothing is computed or stamped, see [what
-    /// a device does with memory](crate::guide#what-a-device-does-with-memory). What goes through here and
-    /// the functions above counts as traffic in [consoles](crate::rpc); what goes to the queue pair directly
-    /// does not.
+    /// Sends a Read or Write of any form without waiting. What goes through here and the functions above counts
+    /// as traffic in [consoles](crate::rpc); what goes to the queue pair directly does not.
     ///
     /// # Errors
     /// Those of [`Qpair::submit`].
