@@ -80,8 +80,8 @@
 //! They can be mixed on one queue pair: a completion goes to where its command came from.
 //!
 //! With tokens, the token says which command a completion is of, and its [`index`](crate::Token::index) is
-//! good for what is kept per command: the first command of a new queue has place 0, the next one 1, and a
-//! place is free again when the completion is taken. (With a [command
+//! good for what is kept per command: on a new queue commands have the places 0, 1, 2 and so on, and a place
+//! is free again when the completion is taken. (With a [command
 //! timeout](crate::Controller::set_command_timeout), a completion may also say
 //! [`Outcome::TimedOut`](crate::Outcome::TimedOut): such a command keeps its place and its buffer, and comes
 //! once more if the controller completes it after all.)
@@ -268,7 +268,8 @@
 //! A PCIe device reads and writes memory by itself (DMA), at addresses and over lengths that commands and
 //! registers give it. No compiler sees that. The functions here are safe functions all the same, because this
 //! is a test driver: it sends what it is told to, wrong commands included. What the types promise is that
-//! memory under DMA is not freed and not lent. The rest is up to whoever builds the commands.
+//! the data of a command is neither freed nor lent while it is in flight. The rest is up to whoever builds the
+//! commands.
 //!
 //! Over NVMe/TCP there is no DMA. SPDK copies what arrives, and compares its length with the data of the
 //! command first. The rest of this section is about PCIe.
