@@ -267,8 +267,8 @@
 //!
 //! A PCIe device reads and writes memory by itself (DMA), at addresses and over lengths that commands and
 //! registers give it. No compiler sees that. The functions here are safe functions all the same, because this
-//! is a test driver: it sends what it is told to, wrong commands included. What the types promise is that
-//! the data of a command is neither freed nor lent while it is in flight. The rest is up to whoever builds the
+//! is a test driver: it sends what it is told to, wrong commands included. What the types promise is that the
+//! data of a command is neither freed nor lent while it is in flight. The rest is up to whoever builds the
 //! commands.
 //!
 //! Over NVMe/TCP there is no DMA. SPDK copies what arrives, and compares its length with the data of the

@@ -112,7 +112,7 @@ impl Data {
 }
 
 impl From<&DmaBuf> for Data {
-    /// The whole buffer; of one with 4 GiB or more, 4 GiB less one byte.
+    /// The whole buffer.
     fn from(buffer: &DmaBuf) -> Self {
         let len = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
         Data { buffer: buffer.clone(), offset: 0, len }
