@@ -7,7 +7,9 @@ use crate::status::Status;
 
 /// A submission queue entry: 64 bytes (NVMe base specification, "Submission Queue Entry").
 ///
-/// Any command can be written; the driver fills in the command identifier and the data pointer.
+/// Any command can be written; the driver fills in the command identifier and the data pointer. Values are
+/// cut to the width of their field, as a test may want it; nothing is refused here. Fields that are one less
+/// than what they stand for wrap around: 0 blocks are 65536, and 65537 are 1.
 ///
 /// ```
 /// use nvme_spdk::Command;
@@ -22,7 +24,8 @@ use crate::status::Status;
 pub struct Command {
     /// Opcode.
     pub opcode: u8,
-    /// FUSE in bits 1:0, PSDT in bits 7:6.
+    /// FUSE in bits 1:0, PSDT in bits 7:6; the driver sets PSDT for [`Data`](crate::Data), and always over
+    /// NVMe/TCP.
     pub flags: u8,
     /// Command identifier; the driver chooses it.
     pub cid: u16,
@@ -32,9 +35,11 @@ pub struct Command {
     pub cdw2: u32,
     /// Command dword 3.
     pub cdw3: u32,
-    /// Metadata pointer.
+    /// Metadata pointer: a bus address, sent as it is. This driver transfers no metadata of its own.
     pub mptr: u64,
-    /// Data pointer: PRP entry 1 and 2, or an SGL descriptor; the driver fills it in.
+    /// Data pointer: PRP entry 1 and 2, or an SGL descriptor. The driver fills it in for
+    /// [`Data`](crate::Data), and always over NVMe/TCP. On PCIe, without data, it is sent as it is: bus
+    /// addresses, as [`DmaBuf::physical_address`](crate::DmaBuf::physical_address) tells them.
     pub dptr: [u64; 2],
     /// Command dword 10.
     pub cdw10: u32,
@@ -161,23 +166,25 @@ impl Command {
         }
     }
 
-    /// Read `blocks` logical blocks, 1 to 65536, from `lba` on.
+    /// Read `blocks` logical blocks, 1 to 65536, from `lba` on (NVM command set specification, "Read
+    /// command").
     pub const fn read(nsid: u32, lba: u64, blocks: u32) -> Self {
         Command::range(nvm_opcode::READ, nsid, lba, blocks)
     }
 
-    /// Write `blocks` logical blocks, 1 to 65536, from `lba` on.
+    /// Write `blocks` logical blocks, 1 to 65536, from `lba` on (NVM command set specification, "Write
+    /// command").
     pub const fn write(nsid: u32, lba: u64, blocks: u32) -> Self {
         Command::range(nvm_opcode::WRITE, nsid, lba, blocks)
     }
 
-    /// Commit what was written to the medium.
+    /// Commit what was written to the medium (NVMe base specification, "Flush command").
     pub const fn flush(nsid: u32) -> Self {
         Command::io(nvm_opcode::FLUSH, nsid)
     }
 
     /// Any command that names a range of blocks the way Read does: SLBA in dwords 10 and 11, the number
-    /// of blocks minus one in dword 12.
+    /// of blocks minus one in dword 12, 16 bits of it.
     pub const fn range(opcode: u8, nsid: u32, lba: u64, blocks: u32) -> Self {
         let mut command = Command::io(opcode, nsid);
         command.cdw10 = lba as u32;
@@ -186,22 +193,24 @@ impl Command {
         command
     }
 
-    /// Identify with a Controller or Namespace Structure (CNS) value, for a namespace or 0.
+    /// Identify with a Controller or Namespace Structure (CNS) value, for a namespace or 0 (NVMe base
+    /// specification, "Identify command").
     pub const fn identify(cns: u8, nsid: u32) -> Self {
         Command::admin(admin_opcode::IDENTIFY).nsid(nsid).cdw10(cns as u32)
     }
 
-    /// Get Features: the current value of a feature.
+    /// Get Features: the current value of a feature (NVMe base specification, "Get Features command").
     pub const fn get_features(fid: u8) -> Self {
         Command::admin(admin_opcode::GET_FEATURES).cdw10(fid as u32)
     }
 
-    /// Set Features: a feature and its value in dword 11.
+    /// Set Features: a feature and its value in dword 11 (NVMe base specification, "Set Features command").
     pub const fn set_features(fid: u8, value: u32) -> Self {
         Command::admin(admin_opcode::SET_FEATURES).cdw10(fid as u32).cdw11(value)
     }
 
-    /// Get Log Page: `bytes` of log `lid` from `offset` on; both are multiples of 4.
+    /// Get Log Page: `bytes` of log `lid` from `offset` on (NVMe base specification, "Get Log Page command");
+    /// both are multiples of 4. 0 bytes, less one dword, ask for 16 GiB.
     pub const fn get_log_page(lid: u8, nsid: u32, offset: u64, bytes: u32) -> Self {
         let dwords = (bytes / 4).wrapping_sub(1);
         Command::admin(admin_opcode::GET_LOG_PAGE)
@@ -228,7 +237,7 @@ impl Command {
         self.cdw10 as u64 | (self.cdw11 as u64) << 32
     }
 
-    /// The number of logical blocks of a command that names a range, 1 to 65536.
+    /// The number of logical blocks of a command that names a range (NLB + 1), 1 to 65536.
     pub const fn nlb(&self) -> u32 {
         (self.cdw12 & 0xffff) + 1
     }
@@ -359,7 +368,8 @@ impl Completion {
         status_and_phase: u16::MAX,
     };
 
-    /// Command retry delay.
+    /// Command Retry Delay (CRD): 0 for none, 1 to 3 for the time that Identify Controller has in CRDT1 to
+    /// CRDT3, in units of 100 ms.
     pub const fn crd(&self) -> u8 {
         (self.status_and_phase >> 12) as u8 & 0x3
     }

@@ -13,45 +13,48 @@ const ATTRIBUTE_DEALLOCATE: u32 = 1 << 2;
 /// Select of Namespace Management and Namespace Attachment.
 const SECOND: u32 = 1;
 
-/// The NVM command set (NVMe NVM command set specification, "NVM Command Set Commands").
+/// The NVM command set. Sections named here are those of the NVM command set specification, but for "Fused
+/// Operations", which is in the NVMe base specification.
 impl Command {
-    /// Compare `blocks` logical blocks, 1 to 65536, from `lba` on with the data.
+    /// Compare `blocks` logical blocks, 1 to 65536, from `lba` on with the data ("Compare command").
     pub const fn compare(nsid: u32, lba: u64, blocks: u32) -> Self {
         Command::range(nvm_opcode::COMPARE, nsid, lba, blocks)
     }
 
-    /// Write Zeroes to `blocks` logical blocks, 1 to 65536, from `lba` on; the controller may deallocate them if
-    /// `deallocate` (DEAC). Transfers nothing.
+    /// Write Zeroes to `blocks` logical blocks, 1 to 65536, from `lba` on ("Write Zeroes command"); the
+    /// controller may deallocate them if `deallocate` (DEAC). Transfers nothing.
     pub const fn write_zeroes(nsid: u32, lba: u64, blocks: u32, deallocate: bool) -> Self {
         let command = Command::range(nvm_opcode::WRITE_ZEROES, nsid, lba, blocks);
         command.cdw12(command.cdw12 | if deallocate { DEALLOCATE } else { 0 })
     }
 
-    /// Write Uncorrectable: reads of `blocks` logical blocks, 1 to 65536, from `lba` on fail until they are written
-    /// again. Transfers nothing.
+    /// Write Uncorrectable: reads of `blocks` logical blocks, 1 to 65536, from `lba` on fail until they are
+    /// written again ("Write Uncorrectable command"). Transfers nothing.
     pub const fn write_uncorrectable(nsid: u32, lba: u64, blocks: u32) -> Self {
         Command::range(nvm_opcode::WRITE_UNCORRECTABLE, nsid, lba, blocks)
     }
 
-    /// Verify that `blocks` logical blocks, 1 to 65536, from `lba` on can be read, without transferring them.
+    /// Verify that `blocks` logical blocks, 1 to 65536, from `lba` on can be read, without transferring them
+    /// ("Verify command").
     pub const fn verify(nsid: u32, lba: u64, blocks: u32) -> Self {
         Command::range(nvm_opcode::VERIFY, nsid, lba, blocks)
     }
 
-    /// Dataset Management, Deallocate: the data is 1 to 256 ranges, as [`DsmRange::list`] makes it.
+    /// Dataset Management, Deallocate ("Dataset Management command"): the data is 1 to 256 ranges, as
+    /// [`DsmRange::list`] makes it.
     pub const fn deallocate(nsid: u32, ranges: u32) -> Self {
         Command::dataset_management(nsid, ranges, ATTRIBUTE_DEALLOCATE)
     }
 
-    /// Dataset Management of 1 to 256 ranges; `attributes` are those of dword 11: 1 integral dataset for read, 2
-    /// integral dataset for write, 4 deallocate.
+    /// Dataset Management of 1 to 256 ranges ("Dataset Management command"); `attributes` are those of dword
+    /// 11: 1 integral dataset for read, 2 integral dataset for write, 4 deallocate.
     pub const fn dataset_management(nsid: u32, ranges: u32, attributes: u32) -> Self {
         let command = Command::io(nvm_opcode::DATASET_MANAGEMENT, nsid);
         command.cdw10(ranges.wrapping_sub(1) & 0xff).cdw11(attributes)
     }
 
-    /// Copy 1 to 256 ranges of the same namespace to `lba`, one after the other; the data is the ranges, as
-    /// [`CopyRange::list`] makes it.
+    /// Copy 1 to 256 ranges of the same namespace to `lba`, one after the other ("Copy command"); the data is
+    /// the ranges, as [`CopyRange::list`] makes it.
     pub const fn copy(nsid: u32, lba: u64, ranges: u32) -> Self {
         let command = Command::range(nvm_opcode::COPY, nsid, lba, 1);
         command.cdw12(ranges.wrapping_sub(1) & 0xff)
@@ -67,112 +70,117 @@ impl Command {
         self.cdw12(self.cdw12 | LIMITED_RETRY)
     }
 
-    /// The first of two fused commands (FUSE 01b); the second is submitted right behind it.
+    /// The first of two fused commands (FUSE 01b, "Fused Operations"); the second is submitted right behind
+    /// it.
     pub const fn fused_first(self) -> Self {
         self.flags(self.flags & !0x3 | 0x1)
     }
 
-    /// The second of two fused commands (FUSE 10b).
+    /// The second of two fused commands (FUSE 10b, "Fused Operations").
     pub const fn fused_second(self) -> Self {
         self.flags(self.flags & !0x3 | 0x2)
     }
 }
 
-/// Zones (NVMe zoned namespace command set specification, "Zoned Namespace Command Set Commands").
+/// Zones. Sections named here are those of the zoned namespace command set specification.
 impl Command {
-    /// Zone Management Send: an action on the zone that begins at `lba`.
+    /// Zone Management Send: an action on the zone that begins at `lba` ("Zone Management Send command").
     pub const fn zone_send(nsid: u32, lba: u64, action: ZoneAction) -> Self {
         let command = Command::range(nvm_opcode::ZONE_MANAGEMENT_SEND, nsid, lba, 1);
         command.cdw12(0).cdw13(action as u32)
     }
 
-    /// Zone Management Send: an action on all zones (Select All).
+    /// Zone Management Send: an action on all zones ("Zone Management Send command", Select All).
     pub const fn zone_send_all(nsid: u32, action: ZoneAction) -> Self {
         Command::io(nvm_opcode::ZONE_MANAGEMENT_SEND, nsid).cdw13(action as u32 | 1 << 8)
     }
 
-    /// Zone Management Receive, Report Zones: `bytes` bytes, a multiple of 4, of the report on all zones from the one
-    /// at `lba` on; its count is that of the zones which exist.
+    /// Zone Management Receive, Report Zones ("Zone Management Receive command"): `bytes` bytes, a multiple
+    /// of 4, of the report on all zones from the one at `lba` on; its count is that of the zones which exist.
     pub const fn report_zones(nsid: u32, lba: u64, bytes: u32) -> Self {
         let command = Command::range(nvm_opcode::ZONE_MANAGEMENT_RECEIVE, nsid, lba, 1);
         command.cdw12((bytes / 4).wrapping_sub(1))
     }
 
-    /// Zone Append `blocks` logical blocks, 1 to 65536, to the zone that begins at `lba`; dwords 0 and 1 of the
-    /// completion are where they were written.
+    /// Zone Append `blocks` logical blocks, 1 to 65536, to the zone that begins at `lba` ("Zone Append
+    /// command"); dwords 0 and 1 of the completion are where they were written.
     pub const fn zone_append(nsid: u32, lba: u64, blocks: u32) -> Self {
         Command::range(nvm_opcode::ZONE_APPEND, nsid, lba, blocks)
     }
 }
 
-/// The admin command set (NVMe base specification, "Admin Command Set").
+/// The admin command set. Sections named here are those of the NVMe base specification.
 impl Command {
-    /// Abort the command with identifier `cid` of submission queue `sqid`; bit 0 of dword 0 of the completion is 0 if it
-    /// was aborted.
+    /// Abort the command with identifier `cid` of submission queue `sqid` ("Abort command"); bit 0 of dword 0
+    /// of the completion is 0 if it was aborted.
     pub const fn abort(sqid: u16, cid: u16) -> Self {
         Command::admin(admin_opcode::ABORT).cdw10(sqid as u32 | (cid as u32) << 16)
     }
 
-    /// Asynchronous Event Request: completes when an event occurs.
+    /// Asynchronous Event Request: completes when an event occurs ("Asynchronous Event Request command").
     pub const fn async_event_request() -> Self {
         Command::admin(admin_opcode::ASYNC_EVENT_REQUEST)
     }
 
-    /// Format NVM with LBA format `format`, 0 to 63, and a secure erase; see
-    /// [`Namespace::format_nvm`](crate::Namespace::format_nvm), which waits for as long as it takes.
+    /// Format NVM with LBA format `format`, 0 to 63, and a secure erase ("Format NVM command"); see
+    /// [`Namespace::format_nvm`](crate::Namespace::format_nvm), which waits as long as it is told.
     pub const fn format_nvm(nsid: u32, format: u8, erase: SecureErase) -> Self {
         let format = (format & 0xf) as u32 | ((format >> 4 & 0x3) as u32) << 12;
         Command::admin(admin_opcode::FORMAT_NVM).nsid(nsid).cdw10(format | (erase as u32) << 9)
     }
 
-    /// Sanitize the subsystem. The operation goes on after the command has completed: see
-    /// [`Controller::sanitize_log`](crate::Controller::sanitize_log).
+    /// Sanitize the subsystem ("Sanitize command"). The operation goes on after the command has completed:
+    /// see [`Controller::sanitize_log`](crate::Controller::sanitize_log).
     pub const fn sanitize(action: SanitizeAction) -> Self {
         Command::admin(admin_opcode::SANITIZE).cdw10(action as u32)
     }
 
-    /// Firmware Image Download: `bytes` bytes of the image, from byte `offset` of it on; both are multiples of 4.
+    /// Firmware Image Download: `bytes` bytes of the image, from byte `offset` of it on ("Firmware Image
+    /// Download command"); both are multiples of 4.
     pub const fn firmware_download(offset: u32, bytes: u32) -> Self {
         Command::admin(admin_opcode::FIRMWARE_IMAGE_DOWNLOAD)
             .cdw10((bytes / 4).wrapping_sub(1))
             .cdw11(offset / 4)
     }
 
-    /// Firmware Commit of what was downloaded to a slot, 1 to 7; 0 leaves the choice to the controller.
+    /// Firmware Commit of what was downloaded to a slot, 1 to 7 ("Firmware Commit command"); 0 leaves the
+    /// choice to the controller.
     pub const fn firmware_commit(slot: u8, action: CommitAction) -> Self {
         Command::admin(admin_opcode::FIRMWARE_COMMIT).cdw10((slot & 0x7) as u32 | (action as u32) << 3)
     }
 
-    /// Device Self-test of the controller and of namespace `nsid`: 0 for none,
+    /// Device Self-test of the controller and of namespace `nsid` ("Device Self-test command"): 0 for none,
     /// [`ALL_NAMESPACES`](crate::ALL_NAMESPACES) for all. See
     /// [`Controller::self_test_log`](crate::Controller::self_test_log).
     pub const fn self_test(nsid: u32, test: SelfTest) -> Self {
         Command::admin(admin_opcode::DEVICE_SELF_TEST).nsid(nsid).cdw10(test as u32)
     }
 
-    /// Namespace Management, Create: the data is 4096 bytes laid out as Identify Namespace. Dword 0 of the completion is
-    /// the identifier of the new namespace, which is attached to no controller yet.
+    /// Namespace Management, Create ("Namespace Management command"): the data is 4096 bytes laid out as
+    /// Identify Namespace. Dword 0 of the completion is the identifier of the new namespace, which is
+    /// attached to no controller yet.
     pub const fn create_namespace() -> Self {
         Command::admin(admin_opcode::NAMESPACE_MANAGEMENT)
     }
 
-    /// Namespace Management, Delete.
+    /// Namespace Management, Delete ("Namespace Management command").
     pub const fn delete_namespace(nsid: u32) -> Self {
         Command::admin(admin_opcode::NAMESPACE_MANAGEMENT).nsid(nsid).cdw10(SECOND)
     }
 
-    /// Namespace Attachment, Attach: the data is 4096 bytes, a list of controller identifiers with their number in front,
-    /// 2 bytes each.
+    /// Namespace Attachment, Attach ("Namespace Attachment command"): the data is 4096 bytes, a list of
+    /// controller identifiers with their number in front, 2 bytes each.
     pub const fn attach_namespace(nsid: u32) -> Self {
         Command::admin(admin_opcode::NAMESPACE_ATTACHMENT).nsid(nsid)
     }
 
-    /// Namespace Attachment, Detach: the data is as that of [`attach_namespace`](Self::attach_namespace).
+    /// Namespace Attachment, Detach ("Namespace Attachment command"): the data is as that of
+    /// [`attach_namespace`](Self::attach_namespace).
     pub const fn detach_namespace(nsid: u32) -> Self {
         Command::admin(admin_opcode::NAMESPACE_ATTACHMENT).nsid(nsid).cdw10(SECOND)
     }
 
-    /// Keep Alive.
+    /// Keep Alive ("Keep Alive command").
     pub const fn keep_alive() -> Self {
         Command::admin(admin_opcode::KEEP_ALIVE)
     }

@@ -62,10 +62,16 @@ pub enum SubsystemKind {
 
 const TCP: u8 = 3;
 
-/// Asks the discovery service at an address what it offers.
+/// Asks the discovery service at an address what it offers: its Discovery Log Page (NVMe base specification,
+/// "Discovery Service"). At most [`ConnectOptions::timeout`] passes; [`ConnectOptions::reconnect_for`] is not
+/// looked at.
+///
+/// The first 4096 entries are read, one command each. If the service changes its log meanwhile, entries may
+/// be missing or come twice: its Generation Counter (GENCTR) is not compared.
 ///
 /// # Errors
-/// As [`Controller::connect`], and [`Error::Command`] if the service refuses its log page.
+/// As [`Controller::connect`], [`Error::Command`] if the service refuses its log page, and
+/// [`Error::Unsupported`] for a PCI function.
 pub fn discover(address: &Address, options: &ConnectOptions) -> Result<Vec<DiscoveryEntry>> {
     let Address::Tcp { host, port } = address.clone() else {
         return Err(Error::Unsupported(format!(

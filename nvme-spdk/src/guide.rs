@@ -10,8 +10,11 @@
 //! 8. [Errors](#errors)
 //! 9. [Threads and processes](#threads-and-processes)
 //! 10. [Testing without an SSD](#testing-without-an-ssd)
-//! 11. [What does not compile](#what-does-not-compile)
-//! 12. [Going around this crate](#going-around-this-crate)
+//! 11. [Logging](#logging)
+//! 12. [Environment variables](#environment-variables)
+//! 13. [What a device does with memory](#what-a-device-does-with-memory)
+//! 14. [What does not compile](#what-does-not-compile)
+//! 15. [Going around this crate](#going-around-this-crate)
 //!
 //! # Getting SPDK
 //!
@@ -20,9 +23,16 @@
 //! says which command to run. [`spdk_version`](crate::spdk_version) tells at run time which one it was;
 //! what that one cannot do ends with [`Error::Unsupported`](crate::Error::Unsupported), which says why.
 //!
-//! SPDK starts by itself, once per process, with the first buffer or controller. [`Env::start`](crate::Env::start) starts
-//! it with options of yours before that. Hugepages and root are needed for PCIe only: without them, DMA memory is
-//! ordinary memory, and NVMe/TCP works all the same.
+//! SPDK starts by itself, once per process, with the first buffer or controller.
+//! [`Env::start`](crate::Env::start) starts it with options of yours before that. Hugepages and root are
+//! needed for PCIe only: without them, DMA memory is ordinary memory, and NVMe/TCP works all the same. That
+//! is the default, [`Memory::Auto`](crate::Memory::Auto): hugepages as root where there are enough, else up
+//! to 1024 MiB of ordinary memory, which is taken as it is used.
+//!
+//! For PCIe, as root: reserve hugepages of 2 MiB (`echo 512 > /proc/sys/vm/nr_hugepages`), and give the
+//! function to a driver that leaves it to processes, `vfio-pci` or `uio_pci_generic`, as
+//! [`pci::Function::bind`](crate::pci::Function::bind) does. A function that the kernel's driver has is never
+//! taken from it without being asked.
 //!
 //! # A first program
 //!
@@ -69,20 +79,25 @@
 //!
 //! They can be mixed on one queue pair: a completion goes to where its command came from.
 //!
-//! With tokens, the token says which command a completion is of, and its [`index`](crate::Token::index) is good for what
-//! is kept per command:
+//! With tokens, the token says which command a completion is of, and its [`index`](crate::Token::index) is
+//! good for what is kept per command: on a new queue commands have the places 0, 1, 2 and so on, and a place
+//! is free again when the completion is taken. (With a [command
+//! timeout](crate::Controller::set_command_timeout), a completion may also say
+//! [`Outcome::TimedOut`](crate::Outcome::TimedOut): such a command keeps its place and its buffer, and comes
+//! once more if the controller completes it after all.)
 //!
 //! ```no_run
 //! # use nvme_spdk::{ConnectOptions, Controller, DmaBuf};
 //! # let controller = Controller::connect(&"127.0.0.1".parse()?, ConnectOptions::new())?;
 //! let (namespace, qpair) = (controller.namespace(1)?, controller.create_qpair(33)?);
-//! let buffers = (0..32).map(|_| DmaBuf::new(4096)).collect::<Result<Vec<_>, _>>()?;
+//! let bytes = 8 * namespace.lba_size() as usize;
+//! let buffers = (0..32).map(|_| DmaBuf::new(bytes)).collect::<Result<Vec<_>, _>>()?;
 //! let mut lba = 0;
 //! for buffer in &buffers {
 //!     namespace.submit_read(&qpair, buffer, 0, lba, 8)?;
 //!     lba += 8;
 //! }
-//! while lba < namespace.blocks() {
+//! while lba + 8 <= namespace.blocks() {
 //!     qpair.poll()?;
 //!     while let Some(done) = qpair.next_completion()? {
 //!         let done = done.success()?;
@@ -141,10 +156,24 @@
 //!
 //! # Data integrity
 //!
-//! A [tracked](crate::Namespace::track) namespace has a checksum of each block that was written, by whatever command on
-//! whichever queue of this process. With [`verify`](crate::Namespace::verify) switched on, each read is compared, and
-//! one that is wrong completes with [`Status::DATA_MISMATCH`](crate::Status::DATA_MISMATCH) and a
-//! [`Mismatch`](crate::Mismatch) that says where.
+//! A [tracked](crate::Namespace::track) namespace has a checksum of each block that was written, by whatever
+//! command on whichever queue of this controller. With [`verify`](crate::Namespace::verify) switched on, each
+//! read is compared, and one that is wrong completes with
+//! [`Status::DATA_MISMATCH`](crate::Status::DATA_MISMATCH) and a [`Mismatch`](crate::Mismatch) that says
+//! where.
+//!
+//! ```no_run
+//! # use nvme_spdk::{ConnectOptions, Controller, DmaBuf};
+//! # let controller = Controller::connect(&"127.0.0.1".parse()?, ConnectOptions::new())?;
+//! # let qpair = controller.create_qpair(8)?;
+//! let namespace = controller.namespace(1)?.track(None)?;
+//! namespace.verify(true);
+//! let buffer = DmaBuf::new(namespace.lba_size() as usize)?;
+//! namespace.write(&qpair, &buffer, 0, 1)?;
+//! // An error if this is not what was written.
+//! namespace.read(&qpair, &buffer, 0, 1)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Load
 //!
@@ -168,11 +197,15 @@
 //! completion, as a test may want it; [`Completed::success`](crate::Completed::success) and the calls that stand for a
 //! purpose, such as [`Namespace::read`](crate::Namespace::read), make [`Error::Command`](crate::Error::Command) of it.
 //!
-//! Nothing waits without a bound. Connecting, creating queue pairs and registers end with
-//! [`Error::Timeout`](crate::Error::Timeout) after [`ConnectOptions::timeout`](crate::ConnectOptions::timeout), blocking
-//! commands after theirs; commands sent with `submit` or `start` after the
-//! [command timeout](crate::Controller::set_command_timeout), if there is one. [`interrupt`](crate::interrupt) ends
-//! waits from outside.
+//! Calls that wait have a bound. Connecting, creating queue pairs and registers end with
+//! [`Error::Timeout`](crate::Error::Timeout) after
+//! [`ConnectOptions::timeout`](crate::ConnectOptions::timeout), blocking commands after theirs, 10 seconds
+//! where none is given. [`interrupt`](crate::interrupt) ends such waits from outside.
+//!
+//! Two things have no bound of their own. [`IoWorker::join`](crate::IoWorker::join) waits for as long as its
+//! workload says; [`IoWorker::wait`](crate::IoWorker::wait) has one. Commands sent with `submit` or `start`
+//! may take for ever, and a future that is awaited with them, unless there is a [command
+//! timeout](crate::Controller::set_command_timeout).
 //!
 //! # Threads and processes
 //!
@@ -195,6 +228,89 @@
 //! assert_eq!(controller.active_namespaces()?, [1, 2]);
 //! # Ok::<(), nvme_spdk::Error>(())
 //! ```
+//!
+//! Its program is SPDK's `nvmf_tgt`: that of the tree this crate was built with, one in `PATH`, or the one
+//! that `NVMF_TGT` names.
+//!
+//! # Logging
+//!
+//! What a program may want to know beside errors goes out as events of [`tracing`](https://docs.rs/tracing).
+//! Without a subscriber, such as that of `tracing-subscriber`, nothing is printed. Nothing is logged per
+//! command: for that, each queue has its [`CmdLog`](crate::CmdLog).
+//!
+//! | target | level | what |
+//! |---|---|---|
+//! | `nvme_spdk` and its modules | error | data of a verified read that is wrong, with the completion as the controller sent it; handles that were dropped and could not be deleted or closed; a worker that cannot send; a JSON-RPC server that ends |
+//! | | warn | ordinary memory for want of hugepages; controllers that cannot be shared; processes that died without closing one they shared; a driver that could not be given back to a function |
+//! | | info | verification switched on or off; a shared controller that its owner closes |
+//! | `spdk` | as SPDK's | what SPDK and DPDK say, with the fields `file`, `line` and `func`; SPDK's notices are info, with `notice` |
+//! | | debug | the same during calls whose failure becomes an error of this crate |
+//!
+//! Events come while locks of this crate are held: a subscriber must not call into it.
+//!
+//! # Environment variables
+//!
+//! | variable | read by | what it says |
+//! |---|---|---|
+//! | `NVME_MEMORY_MB` | starting SPDK with [`Memory::Auto`](crate::Memory::Auto), where there are no hugepages | MiB of ordinary memory at most, 1024 otherwise |
+//! | `NVME_SHARING` | starting SPDK as root with hugepages | `0`: PCIe controllers are not shared with [other processes](crate::Env::owner) |
+//! | `NVME_RPC_SOCKET` | [`rpc::default_path`](crate::rpc::default_path) | where to serve consoles; empty for nowhere |
+//! | `SUDO_UID`, `SUDO_GID` | [`rpc::Server::start`](crate::rpc::Server::start) as root | whose the socket is |
+//! | `NVMF_TGT` | [`TargetBuilder::start`](crate::TargetBuilder::start) | the program of the embedded target |
+//! | `SPDK_DIR`, `PATH` | [`TargetBuilder::start`](crate::TargetBuilder::start) without `NVMF_TGT` | an SPDK tree with the program in `build/bin`; folders to look in |
+//! | `TMPDIR` | [`TargetBuilder::start`](crate::TargetBuilder::start) | where the target has its configuration, log and RPC socket |
+//!
+//! The build reads `SPDK_DIR`, `SPDK_NO_PKG_CONFIG`, `PKG_CONFIG`, `PKG_CONFIG_PATH`, `LIBCLANG_PATH` and
+//! `DOCS_RS`: see `spdk-sys`.
+//!
+//! # What a device does with memory
+//!
+//! A PCIe device reads and writes memory by itself (DMA), at addresses and over lengths that commands and
+//! registers give it. No compiler sees that. The functions here are safe functions all the same, because this
+//! is a test driver: it sends what it is told to, wrong commands included. What the types promise is that the
+//! data of a command is neither freed nor lent while it is in flight. The rest is up to whoever builds the
+//! commands.
+//!
+//! Over NVMe/TCP there is no DMA. SPDK copies what arrives, and compares its length with the data of the
+//! command first. The rest of this section is about PCIe.
+//!
+//! **Without an IOMMU an address is any memory of the machine**, that of the kernel and of other programs
+//! included. With one, and the function bound to `vfio-pci`, a device reaches the DMA memory of this process
+//! and of those that share its environment, which may still be the wrong buffer.
+//!
+//! | computes lengths itself | sends what it gets |
+//! |---|---|
+//! | [`Namespace::read`](crate::Namespace::read), `write`, `submit_read`, `submit_write`, `start_read`, `start_write`, `deallocate` | [`Namespace::submit`](crate::Namespace::submit), [`Namespace::start`](crate::Namespace::start) |
+//! | [`Controller::identify_bytes`](crate::Controller::identify_bytes), [`log_page`](crate::Controller::log_page) and what returns structures | [`Controller::execute`](crate::Controller::execute), `submit`, `start`; [`get_feature_data`](crate::Controller::get_feature_data), whose length is the caller's |
+//! | [`IoWorker`](crate::IoWorker), for commands that transfer their blocks, and Dataset Management | [`Qpair::execute`](crate::Qpair::execute), `submit`, `start` |
+//!
+//! * A command describes to the device the pages of its [`Data`](crate::Data), and no more. One that
+//!   transfers more than that, because its number of blocks or dwords says so, goes on where nobody said.
+//! * Without data, the data pointer is sent as it stands in [`Command::dptr`](crate::Command), and so is
+//!   always the metadata pointer: an address of yours, or 0, which is an address, too.
+//!   [`DmaBuf::physical_address`](crate::DmaBuf::physical_address) tells those of a buffer, which has to be
+//!   kept until the command has completed: the command does not know of it.
+//! * Create I/O Submission Queue and Create I/O Completion Queue tell the device where their data *begins*:
+//!   the queue is one contiguous piece from there on, and in use until it is deleted. So long, or until the
+//!   controller is reset or closed, the controller keeps a clone of the buffer; that of Doorbell Buffer Config
+//!   likewise.
+//! * Lengths that are computed are blocks times [`Namespace::lba_size`](crate::Namespace::lba_size), which is
+//!   that of opening the namespace, or of the last [`refresh`](crate::Namespace::refresh). A format to larger
+//!   blocks makes it wrong until then: use [`format_nvm`](crate::Namespace::format_nvm), or
+//!   [`formatted`](crate::Namespace::formatted) after a format by other means, with no command in flight
+//!   meanwhile.
+//! * Metadata is not in those lengths. In a format with [extended
+//!   LBAs](crate::IdentifyNamespace::extended_lba) each block transfers more than they say; in one with
+//!   separate metadata it goes to and from the metadata pointer. Build such commands yourself, with data that
+//!   is long enough and `mptr` set.
+//! * Registers say where queues are, and how large a page is: see
+//!   [`Controller::write_register`](crate::Controller::write_register). Configuration space says where
+//!   registers and messages of interrupts are: see [`pci::Function::write`](crate::pci::Function::write).
+//! * The checksums of a tracked namespace are computed when a completion is found, of writes as well. Leave a
+//!   buffer alone while a command has it, or data is called wrong that is not.
+//! * A device that does not answer when a queue pair is deleted may still use the data of its commands: that
+//!   memory is not given back.
+//! * A device that goes on writing after it has completed a command is broken, and only an IOMMU helps.
 //!
 //! # What does not compile
 //!

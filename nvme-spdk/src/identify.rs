@@ -10,7 +10,8 @@ pub struct IdentifyController {
     bytes: Arc<[u8]>,
 }
 
-/// The Identify Namespace data structure of the NVM command set, CNS 00h.
+/// The Identify Namespace data structure of the NVM command set, CNS 00h (NVM command set specification,
+/// "Identify Namespace Data Structure").
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdentifyNamespace {
     bytes: Arc<[u8]>,
@@ -125,9 +126,11 @@ impl IdentifyController {
         keep_alive_granularity: u16 = 320,
         /// Sanitize Capabilities (SANICAP).
         sanitize_capabilities: u32 = 328,
-        /// Submission Queue Entry Size (SQES).
+        /// Submission Queue Entry Size (SQES): the smallest in bits 3:0, the largest in bits 7:4, both as
+        /// powers of two in bytes. 6, for 64 bytes, is what there is.
         sqes: u8 = 512,
-        /// Completion Queue Entry Size (CQES).
+        /// Completion Queue Entry Size (CQES): the smallest in bits 3:0, the largest in bits 7:4, both as
+        /// powers of two in bytes. 4, for 16 bytes, is what there is.
         cqes: u8 = 513,
         /// Maximum Outstanding Commands (MAXCMD), 0 if not reported.
         max_outstanding_commands: u16 = 514,
@@ -196,7 +199,8 @@ impl IdentifyNamespace {
         optimal_io_boundary: u16 = 46,
         /// NVM Capacity (NVMCAP), in bytes, 0 if not reported.
         nvm_capacity: u128 = 48,
-        /// Namespace Preferred Write Granularity (NPWG), in logical blocks, 0's based.
+        /// Namespace Preferred Write Granularity (NPWG), in logical blocks, 0's based. It means something if
+        /// bit 4 of [`features`](Self::features) (OPTPERF of NSFEAT) is set.
         preferred_write_granularity: u16 = 64,
         /// Maximum Single Source Range Length (MSSRL) of Copy, in logical blocks.
         max_copy_range: u16 = 74,
@@ -226,7 +230,8 @@ impl IdentifyNamespace {
         self.format_at(usize::from(flbas & 0xf | (flbas >> 5 & 0x3) << 4))
     }
 
-    /// An entry of the LBA format table, 0 to 63.
+    /// An entry of the LBA format table, 0 to 63; of a larger index the lowest 6 bits count. Entries behind
+    /// [`number_of_formats`](Self::number_of_formats) are no formats.
     pub fn format_at(&self, index: usize) -> LbaFormat {
         let entry = &self.bytes[128 + 4 * (index & 0x3f)..][..4];
         LbaFormat {

@@ -12,7 +12,7 @@
 //! let namespace = controller.namespace(1)?;
 //! let qpair = controller.create_qpair(64)?;
 //!
-//! let buffer = DmaBuf::new(4096)?;
+//! let buffer = DmaBuf::new(8 * namespace.lba_size() as usize)?;
 //! namespace.write(&qpair, &buffer, 0, 8)?;
 //! for entry in qpair.cmdlog().newest(10) {
 //!     println!("{}", entry.describe_command(qpair.qid()));
@@ -31,14 +31,20 @@
 //!
 //! # Threads
 //!
-//! Every handle is `Send` and `Sync`, which the compiler checks. A queue pair is driven by one thread at a time, under a lock that is held
-//! for single calls; different queue pairs do not touch each other.
+//! Every handle is `Send` and `Sync`, which the compiler checks. A queue pair is driven by one thread at a
+//! time, under a lock that is held for single calls; different queue pairs do not touch each other.
 //!
 //! # Time
 //!
-//! Nothing waits without a bound: connecting, creating queues and registers end with
-//! [`Error::Timeout`] after [`ConnectOptions::timeout`], blocking commands after theirs, and
-//! [`interrupt`] lets a program end any wait.
+//! Calls that wait have a bound: connecting, creating queues and registers end with [`Error::Timeout`] after
+//! [`ConnectOptions::timeout`], blocking commands after theirs, and [`interrupt`] lets a program end such
+//! waits. One call has none, [`IoWorker::join`]: a worker runs for as long as its [`Workload`] says.
+//!
+//! # Memory
+//!
+//! Functions here are safe as far as the memory of the program is concerned. What a *device* does with memory
+//! is up to the commands it is sent, and this is a test driver, which sends any: see [the
+//! guide](guide#what-a-device-does-with-memory).
 #![deny(missing_docs)]
 
 mod buffer;

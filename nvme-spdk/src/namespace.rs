@@ -22,6 +22,10 @@ use crate::status::Status;
 
 /// A namespace of a controller.
 ///
+/// Numbers of blocks are those of its [LBA size](Self::lba_size), offsets into buffers are in bytes. The
+/// lengths of transfers are made of the LBA size as far as it is known here: see [what a device does with
+/// memory](crate::guide#what-a-device-does-with-memory) for formats with metadata, and after a format.
+///
 /// ```no_run
 /// # use nvme_spdk::{ConnectOptions, Controller, DmaBuf};
 /// # let controller = Controller::connect(&"127.0.0.1".parse()?, ConnectOptions::new())?;
@@ -95,12 +99,12 @@ impl Namespace {
         (identify.size(), identify.format().data_size)
     }
 
-    /// Its number of logical blocks (NSZE).
+    /// Its number of logical blocks (NSZE), as of opening, or of the last [`refresh`](Self::refresh).
     pub fn blocks(&self) -> u64 {
         self.geometry.blocks.load(Ordering::Relaxed)
     }
 
-    /// Bytes of data per logical block.
+    /// Bytes of data per logical block, without metadata (LBADS).
     pub fn lba_size(&self) -> u32 {
         self.geometry.lba_size.load(Ordering::Relaxed)
     }
@@ -119,14 +123,16 @@ impl Namespace {
         Ok(())
     }
 
-    /// Remembers a checksum of every block that is written from now on, by whatever command on whichever queue of
-    /// this controller, so that reads can be [verified](Self::verify). Only the first `blocks` blocks if that is
-    /// given. Takes address space for the whole namespace at once, and memory as blocks are used: 4 bytes each.
+    /// Remembers a checksum of every block that is written from now on, by whatever command on whichever
+    /// queue of this controller, so that reads can be [verified](Self::verify). Only the first `blocks`
+    /// blocks if that is given; `Some(0)` is all of them, as is `None`. Takes address space for so many
+    /// blocks at once, and memory as blocks are used: 4 bytes each.
     ///
     /// Commands that touch a block which another command is at wait in their queue until it is done. Writes of
     /// [`write`](Self::write) and of workers make each block unique, as [`stamp`](Self::stamp) says.
     ///
-    /// This lasts as long as a tracked handle to the namespace; a second one shares the first one's memory.
+    /// This lasts as long as a tracked handle to the namespace; a second one shares the first one's memory,
+    /// and with it the first one's number of blocks, whatever it asks for.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the system refuses the address space.
@@ -212,7 +218,8 @@ impl Namespace {
         self.attachment.as_ref().map(|attachment| Arc::clone(attachment.table()))
     }
 
-    /// Reads `blocks` blocks from `lba` on into the start of a buffer, and waits.
+    /// Reads `blocks` blocks from `lba` on into the start of a buffer (NVM command set specification, "Read
+    /// command"), and waits, at most 10 seconds.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`], [`Error::InvalidArgument`] outside 1 to 65536 blocks, [`Error::Command`] with
@@ -221,8 +228,9 @@ impl Namespace {
         self.transfer(nvm_opcode::READ, "Read", qpair, buffer, lba, blocks)
     }
 
-    /// Writes `blocks` blocks from `lba` on from the start of a buffer, and waits. If the namespace is
-    /// [tracked](Self::track), the buffer is [stamped](Self::stamp) first.
+    /// Writes `blocks` blocks from `lba` on from the start of a buffer (NVM command set specification, "Write
+    /// command"), and waits, at most 10 seconds. If the namespace is [tracked](Self::track), the buffer is
+    /// [stamped](Self::stamp) first.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -230,7 +238,8 @@ impl Namespace {
         self.transfer(nvm_opcode::WRITE, "Write", qpair, buffer, lba, blocks)
     }
 
-    /// Commits what was written to the medium (NVM command set specification, "Flush command"), and waits.
+    /// Commits what was written to the medium (NVMe base specification, "Flush command"), and waits, at most
+    /// 10 seconds.
     ///
     /// # Errors
     /// [`Error::Command`] with the status if the controller refuses, and those of [`Qpair::execute`].
@@ -238,8 +247,9 @@ impl Namespace {
         self.run(qpair, &Command::flush(self.nsid), None, "Flush")
     }
 
-    /// Writes zeros to `blocks` blocks from `lba` on, without transferring them ("Write Zeroes command"), and waits. The
-    /// controller may deallocate them, if `deallocate`.
+    /// Writes zeros to `blocks` blocks from `lba` on, without transferring them (NVM command set
+    /// specification, "Write Zeroes command"), and waits, at most 10 seconds. The controller may deallocate
+    /// them, if `deallocate`.
     ///
     /// # Errors
     /// As [`flush`](Self::flush); [`Error::InvalidArgument`] outside 1 to 65536 blocks.
@@ -248,8 +258,8 @@ impl Namespace {
         self.run(qpair, &Command::write_zeroes(self.nsid, lba, blocks, deallocate), None, "Write Zeroes")
     }
 
-    /// Tells the controller that 1 to 256 ranges are no longer needed ("Dataset Management command", Deallocate), and
-    /// waits.
+    /// Tells the controller that 1 to 256 ranges are no longer needed (NVM command set specification,
+    /// "Dataset Management command", Deallocate), and waits, at most 10 seconds.
     ///
     /// # Errors
     /// As [`flush`](Self::flush); [`Error::InvalidArgument`] for another number of ranges; those of [`DmaBuf::new`].
@@ -307,7 +317,8 @@ impl Namespace {
         Ok((Command::write(self.nsid, lba, blocks), data))
     }
 
-    /// Sends a Read without waiting, into a buffer from `offset` on.
+    /// Sends a Read (NVM command set specification, "Read command") without waiting, into a buffer from byte
+    /// `offset` on.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`], [`Error::InvalidArgument`] outside 1 to 65536 blocks, and those of
@@ -324,8 +335,8 @@ impl Namespace {
         self.submit(qpair, &command, data)
     }
 
-    /// Sends a Write without waiting, from a buffer from `offset` on, [stamped](Self::stamp) as with
-    /// [`write`](Self::write).
+    /// Sends a Write (NVM command set specification, "Write command") without waiting, from a buffer from
+    /// byte `offset` on, [stamped](Self::stamp) as with [`write`](Self::write).
     ///
     /// # Errors
     /// As [`submit_read`](Self::submit_read).
@@ -350,8 +361,9 @@ impl Namespace {
         qpair.lane().submit(Kind::Transfer, command, Some(data))
     }
 
-    /// Sends a Read now, into a buffer from `offset` on; its completion comes through the future, a
-    /// [`Mismatch`](crate::Mismatch) of a [verified](Self::verify) read with it.
+    /// Sends a Read (NVM command set specification, "Read command") now, into a buffer from byte `offset` on;
+    /// its completion comes through the future, a [`Mismatch`](crate::Mismatch) of a [verified](Self::verify)
+    /// read with it.
     ///
     /// # Errors
     /// As [`submit_read`](Self::submit_read); for the future's see [`Qpair::start`].
@@ -367,8 +379,8 @@ impl Namespace {
         self.start(qpair, &command, data)
     }
 
-    /// Sends a Write now, from a buffer from `offset` on, [stamped](Self::stamp) as with [`write`](Self::write); its
-    /// completion comes through the future.
+    /// Sends a Write (NVM command set specification, "Write command") now, from a buffer from byte `offset`
+    /// on, [stamped](Self::stamp) as with [`write`](Self::write); its completion comes through the future.
     ///
     /// # Errors
     /// As [`start_read`](Self::start_read).
@@ -392,7 +404,8 @@ impl Namespace {
         qpair.start_as(Kind::Transfer, command, Some(data))
     }
 
-    /// The part of a buffer that `blocks` blocks take, checked against the `available` bytes behind `offset`.
+    /// The part of a buffer that `blocks` blocks take, from byte `offset` on, checked against the `available`
+    /// bytes behind it.
     ///
     /// # Errors
     /// [`Error::BufferTooSmall`], and [`Error::InvalidArgument`] outside 1 to 65536 blocks.

@@ -30,7 +30,8 @@ impl DmaBuf {
     /// Fills the buffer, its slack excepted.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for more than 100 percent.
+    /// [`Error::InvalidArgument`] for more than 100 percent, [`Error::Unsupported`] for random bytes where
+    /// there is no /dev/urandom.
     pub fn fill_with(&self, pattern: Pattern) -> Result<()> {
         match pattern {
             Pattern::Zeros => self.fill(0..self.len(), 0),

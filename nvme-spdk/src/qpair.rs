@@ -25,6 +25,10 @@ use crate::{log, names, transport};
 /// It is deleted when dropped. Several threads may use it; SPDK sees one at a time, under a lock that is held
 /// for single calls and never while a caller waits.
 ///
+/// Any call may end with [`Error::Forked`]; one that finds the queue in use by another thread waits at most
+/// 30 seconds, then ends with [`Error::Timeout`] or [`Error::Interrupted`]. The lists below do not repeat
+/// that.
+///
 /// ```no_run
 /// # use nvme_spdk::{Command, ConnectOptions, Controller, Data, DmaBuf};
 /// # let controller = Controller::connect(&"127.0.0.1".parse()?, ConnectOptions::new())?;
@@ -72,13 +76,16 @@ enum Interrupt {
 }
 
 impl QpairOptions {
-    /// `depth` entries, of which one less may be outstanding; priority 0, no interrupts.
+    /// `depth` entries, of which one less may be outstanding; priority 0, no interrupts. The range is 2 to
+    /// [`Controller::max_queue_entries`](crate::Controller::max_queue_entries), which is checked when the
+    /// queue pair is created.
     pub const fn new(depth: u16) -> Self {
         QpairOptions { depth, priority: 0, interrupt: Interrupt::Off }
     }
 
     /// Its priority class for weighted round robin arbitration: 0 urgent, 1 high, 2 medium, 3 low (NVMe base
-    /// specification, "Create I/O Submission Queue command").
+    /// specification, "Create I/O Submission Queue command"). Creating a queue pair ends with
+    /// [`Error::QpairCreate`] for other numbers, and for any but 0 unless CC.AMS was set accordingly.
     pub const fn priority(self, priority: u8) -> Self {
         QpairOptions { priority, ..self }
     }
@@ -239,6 +246,9 @@ impl Qpair {
     /// Sends a command and waits for its completion, at most 10 seconds. An error status is no error here: it
     /// is in the completion.
     ///
+    /// The command goes out as it is: see [what a device does with
+    /// memory](crate::guide#what-a-device-does-with-memory).
+    ///
     /// # Errors
     /// [`Error::QueueFull`], [`Error::Submit`], [`Error::Timeout`], [`Error::Interrupted`], [`Error::QpairDead`].
     pub fn execute(&self, command: &Command, data: Option<Data>) -> Result<Completed> {
@@ -262,6 +272,9 @@ impl Qpair {
     /// Sends a command without waiting. It is on its way with the next [`poll`](Self::poll) at the latest,
     /// and holds its buffer until its completion is taken.
     ///
+    /// The command goes out as it is: see [what a device does with
+    /// memory](crate::guide#what-a-device-does-with-memory).
+    ///
     /// # Errors
     /// [`Error::QueueFull`] when `depth - 1` are outstanding, [`Error::Submit`], [`Error::QpairDead`].
     pub fn submit(&self, command: &Command, data: Option<Data>) -> Result<Token> {
@@ -283,6 +296,9 @@ impl Qpair {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// The command goes out as it is: see [what a device does with
+    /// memory](crate::guide#what-a-device-does-with-memory).
     ///
     /// # Errors
     /// As [`submit`](Self::submit); the future's are those of [`execute`](Self::execute), but for
@@ -321,7 +337,9 @@ impl Qpair {
         self.lane.next()
     }
 
-    /// How many commands are submitted whose completion was not taken.
+    /// How many commands are submitted whose completion was not taken; 0 as well where other calls end with
+    /// an error: after [`delete`](Self::delete), in a fork, and when another thread does not let go of the
+    /// queue.
     pub fn outstanding(&self) -> usize {
         self.lane.outstanding()
     }
@@ -376,12 +394,13 @@ impl Qpair {
             .map_err(|why| Error::Unsupported(format!("queue pair {} has no interrupt: {why}", self.qid())))
     }
 
-    /// Deletes it: Delete I/O Submission Queue, Delete I/O Completion Queue. Outstanding commands are aborted, their
-    /// completions are not delivered. Deleting again, or after the controller was closed, does nothing.
+    /// Deletes it: Delete I/O Submission Queue, Delete I/O Completion Queue. Outstanding commands are
+    /// aborted, their completions are not delivered. Deleting again, or after the controller was closed, does
+    /// nothing, and so does deleting it in a fork.
     ///
     /// # Errors
-    /// [`Error::QpairDelete`] if the controller refuses, or another thread does not let go of it. In the first case
-    /// it is gone all the same, as far as this host is concerned.
+    /// [`Error::QpairDelete`] if the controller refuses, or another thread does not let go of it within 10
+    /// seconds. In the first case it is gone all the same, as far as this host is concerned.
     pub fn delete(&self) -> Result<()> {
         if forked() {
             return Ok(());
@@ -408,7 +427,8 @@ impl Qpair {
         }
     }
 
-    /// Whether it was deleted, by itself or with its controller.
+    /// Whether it was deleted, by itself or with its controller. Never waits: false while another thread uses
+    /// the queue.
     pub fn is_deleted(&self) -> bool {
         self.lane.is_freed()
     }

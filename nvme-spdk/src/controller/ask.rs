@@ -32,7 +32,8 @@ impl Controller {
     /// 4096 bytes it returns. `nsid` is the namespace, or 0 where there is none to name.
     ///
     /// # Errors
-    /// [`Error::Command`] with the status if the controller refuses, and those of [`execute`](Self::execute).
+    /// [`Error::Command`] with the status if the controller refuses; those of [`execute`](Self::execute) and
+    /// [`DmaBuf::new`].
     pub fn identify_bytes(&self, cns: u8, nsid: u32) -> Result<Vec<u8>> {
         self.identify_data(cns, nsid, OWN_COMMAND)
     }
@@ -59,7 +60,7 @@ impl Controller {
     /// [`decode::feature_data`](crate::decode::feature_data) says what it means.
     ///
     /// # Errors
-    /// As [`identify_bytes`](Self::identify_bytes), and those of [`DmaBuf::new`].
+    /// As [`identify_bytes`](Self::identify_bytes); [`Error::InvalidArgument`] for 0 bytes.
     pub fn get_feature_data(&self, fid: u8, nsid: u32, bytes: usize) -> Result<Vec<u8>> {
         let buffer = DmaBuf::new(bytes)?;
         let command = Command::get_features(fid).nsid(nsid);

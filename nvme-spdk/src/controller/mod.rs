@@ -45,6 +45,10 @@ const OWN_COMMAND: Duration = Duration::from_secs(10);
 /// It stays connected until [`close`](Self::close), or until the last handle, queue pair and namespace of it
 /// is dropped. It can be used from several threads; admin commands of one do not wait for those of another.
 ///
+/// Any call that talks to the controller may end with [`Error::Forked`]; one that finds the admin queue in
+/// use by another thread waits at most 30 seconds, then ends with [`Error::Timeout`] or
+/// [`Error::Interrupted`]. The lists below do not repeat that.
+///
 /// ```no_run
 /// use nvme_spdk::{Command, ConnectOptions, Controller};
 ///
@@ -65,10 +69,20 @@ impl Controller {
     /// Over NVMe/TCP without a [subsystem name](ConnectOptions::subnqn), the discovery controller at the
     /// address is asked and the last I/O subsystem it lists is taken.
     ///
+    /// Over NVMe/TCP this ends after [`timeout`](ConnectOptions::timeout), or that and
+    /// [`reconnect_for`](ConnectOptions::reconnect_for); on PCIe each step of it has a bound of its own:
+    /// CSTS.RDY that of [`wait_ready`](Self::wait_ready), commands 10 seconds, Identify and registers the
+    /// timeout.
+    ///
     /// # Errors
-    /// [`Error::Resolve`], [`Error::Connect`], [`Error::NothingDiscovered`], [`Error::ConnectRefused`],
-    /// [`Error::Open`], [`Error::Timeout`]; [`Error::Unsupported`] for PCIe without hugepages or
-    /// privileges; those of [`Env::get`](crate::Env::get).
+    /// * [`Error::InvalidArgument`] for a name or key that is none, and for keys without the names they
+    ///   belong to; [`Error::Unsupported`] for what this SPDK cannot do.
+    /// * Over NVMe/TCP [`Error::Resolve`], [`Error::Connect`], [`Error::NothingDiscovered`] and
+    ///   [`Error::ConnectRefused`]; on PCIe [`Error::InUse`] and [`Error::Pci`], see
+    ///   [`attach`](Self::attach).
+    /// * [`Error::Open`], [`Error::Timeout`], [`Error::Interrupted`]; [`Error::Command`] if the controller
+    ///   refuses a command on the way.
+    /// * Those of [`Env::get`](crate::Env::get) and [`DmaBuf::new`](crate::DmaBuf::new).
     pub fn connect(address: &Address, options: ConnectOptions) -> Result<Self> {
         open::connect(address, options)
     }
@@ -93,12 +107,14 @@ impl Controller {
         self.inner.facts().identify.clone()
     }
 
-    /// Controller Capabilities (CAP) as of connecting.
+    /// Controller Capabilities (CAP) as of connecting (NVMe base specification, "Controller Properties").
+    /// [`decode::register`](crate::decode::register) names its fields.
     pub fn cap(&self) -> u64 {
         self.inner.cap()
     }
 
-    /// Version (VS) as of connecting.
+    /// Version (VS) as of connecting: major in bits 31:16, minor 15:8, tertiary 7:0 (NVMe base specification,
+    /// "Controller Properties").
     pub fn version(&self) -> u32 {
         self.inner.facts().version
     }
@@ -125,7 +141,8 @@ impl Controller {
     /// Opens a namespace.
     ///
     /// # Errors
-    /// [`Error::NoNamespace`] for an identifier that is not active, and those of [`execute`](Self::execute).
+    /// [`Error::NoNamespace`] for an identifier that is not active, and if the controller refuses Identify;
+    /// those of [`execute`](Self::execute) and [`DmaBuf::new`](crate::DmaBuf::new).
     pub fn namespace(&self, nsid: u32) -> Result<Namespace> {
         Namespace::open(self, nsid)
     }
@@ -134,7 +151,10 @@ impl Controller {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] outside 2 to [`max_queue_entries`](Self::max_queue_entries),
-    /// [`Error::QpairCreate`], [`Error::ConnectRefused`], [`Error::Timeout`], [`Error::Dead`].
+    /// [`Error::QpairCreate`] if SPDK or the controller refuses, [`Error::Timeout`] after [the
+    /// controller's](ConnectOptions::timeout), [`Error::Dead`]. Over NVMe/TCP also [`Error::Connect`],
+    /// [`Error::ConnectRefused`], [`Error::Interrupted`], and [`Error::Unsupported`] where this SPDK cannot
+    /// do what the [options](Self::options) ask of its connection.
     pub fn create_qpair(&self, depth: u16) -> Result<Qpair> {
         self.create_qpair_with(QpairOptions::new(depth))
     }
@@ -142,13 +162,17 @@ impl Controller {
     /// As [`create_qpair`](Self::create_qpair), with more to say about it.
     ///
     /// # Errors
-    /// As [`create_qpair`](Self::create_qpair); any priority but 0 needs CC.AMS set accordingly.
+    /// As [`create_qpair`](Self::create_qpair); [`Error::QpairCreate`] also for a priority that is out of
+    /// range, or not 0 without CC.AMS set accordingly.
     pub fn create_qpair_with(&self, options: QpairOptions) -> Result<Qpair> {
         Qpair::create(&self.inner, options)
     }
 
     /// Sends an admin command and waits for its completion, at most 10 seconds. An error status is no error
     /// here: it is in the completion.
+    ///
+    /// The command goes out as it is: see [what a device does with
+    /// memory](crate::guide#what-a-device-does-with-memory).
     ///
     /// # Errors
     /// [`Error::QueueFull`], [`Error::Submit`], [`Error::Timeout`], [`Error::Interrupted`], [`Error::Dead`].
@@ -170,14 +194,18 @@ impl Controller {
         self.inner.admin().execute(Kind::Raw, command, data, timeout).map_err(|e| self.inner.explain(e))
     }
 
-    /// Whether the data of a command is where a queue is to be, and is no transfer: on PCIe, a controller is told
-    /// only its beginning by Create I/O Submission Queue and Create I/O Completion Queue.
+    /// Whether the data of a command is where a queue is to be, and is no transfer: on PCIe, a controller is
+    /// told only its beginning by Create I/O Submission Queue and Create I/O Completion Queue. Such data is
+    /// one contiguous piece of memory, and yours to keep for as long as the queue exists.
     pub fn is_for_queue(&self, command: &Command) -> bool {
         self.inner.is_pcie() && inner::makes_queue(command.opcode)
     }
 
     /// Sends an admin command without waiting. Its completion comes through [`poll`](Self::poll) and
     /// [`next_completion`](Self::next_completion).
+    ///
+    /// The command goes out as it is: see [what a device does with
+    /// memory](crate::guide#what-a-device-does-with-memory).
     ///
     /// # Errors
     /// [`Error::QueueFull`] when 127 are outstanding, [`Error::Submit`], [`Error::Dead`].
@@ -216,12 +244,14 @@ impl Controller {
     /// Takes the completion of a command that was sent with [`submit`](Self::submit), oldest first.
     ///
     /// # Errors
-    /// [`Error::Dead`] after [`close`](Self::close).
+    /// [`Error::Dead`] after [`close`](Self::close), and as long as it is [detached](Self::detach).
     pub fn next_completion(&self) -> Result<Option<Completed>> {
         self.inner.admin().next().map_err(|e| self.inner.explain(e))
     }
 
-    /// How many admin commands are submitted whose completion was not taken.
+    /// How many admin commands are submitted whose completion was not taken; 0 as well where other calls end
+    /// with an error: after [`close`](Self::close), in a fork, and when another thread does not let go of the
+    /// queue.
     pub fn outstanding(&self) -> usize {
         self.inner.admin().outstanding()
     }
@@ -247,9 +277,10 @@ impl Controller {
         self.inner.admin().latest_latency().map_err(|e| self.inner.explain(e))
     }
 
-    /// How long a command may take that was sent with `submit`, on any queue of this controller; `None`, the
-    /// default, for ever. See [`Outcome::TimedOut`](crate::Outcome::TimedOut) for what happens then. Holds for
-    /// outstanding commands, too; Asynchronous Event Requests never time out.
+    /// How long a command may take that was sent with `submit` or `start`, or by a worker, on any queue of
+    /// this controller; `None`, the default, for ever. See [`Outcome::TimedOut`](crate::Outcome::TimedOut)
+    /// for what happens then. Holds for outstanding commands, too; Asynchronous Event Requests never time
+    /// out.
     pub fn set_command_timeout(&self, timeout: Option<Duration>) {
         self.inner.command_timeout().set(timeout);
     }
@@ -265,19 +296,25 @@ impl Controller {
     ///
     /// # Errors
     /// Those of [`connect`](Self::connect), then the controller stays disconnected and can be reset again;
-    /// [`Error::Dead`] after [`close`](Self::close).
+    /// [`Error::Busy`] when a worker or another thread does not let go of a queue within 10 seconds;
+    /// [`Error::Dead`] after [`close`](Self::close). In a process that shares its
+    /// [owner's](crate::Env::owner) controller [`Error::Unsupported`].
     pub fn reset(&self) -> Result<()> {
         open::reset(&self.inner)
     }
 
     /// Disconnects: I/O queue pairs that are left are deleted, their outstanding commands and those of the
     /// admin queue complete as aborted. Afterwards every use of the controller fails with [`Error::Dead`].
-    /// Closing again does nothing.
+    /// Closing again does nothing, and so does closing it in a fork.
+    ///
+    /// A thread that does not let go of a queue is waited for, 10 seconds for each queue. If that was not
+    /// enough the controller stays open, which is said [on the log](crate::guide#logging).
     pub fn close(&self) {
         self.inner.close();
     }
 
-    /// Whether it was closed.
+    /// Whether it was closed, or is detached since [`detach`](Self::detach) or a reset that failed. Never
+    /// waits: false while another thread uses the admin queue.
     pub fn is_closed(&self) -> bool {
         self.inner.admin().is_freed()
     }

@@ -14,7 +14,8 @@ impl Controller {
     /// them; they are asked one by one.
     ///
     /// # Errors
-    /// Those of [`execute`](Self::execute).
+    /// [`Error::Command`] if the controller refuses to continue its list; those of [`execute`](Self::execute)
+    /// and [`DmaBuf::new`](crate::DmaBuf::new).
     pub fn active_namespaces(&self) -> Result<Vec<u32>> {
         let mut active = Vec::new();
         loop {

@@ -63,7 +63,8 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// The defaults: the last subsystem that discovery lists, no digests, no keep-alive, 10 seconds.
+    /// The defaults: the last subsystem that discovery lists, no digests, no keep-alive, one try of 10
+    /// seconds.
     pub fn new() -> Self {
         Self::default()
     }
@@ -81,7 +82,8 @@ impl ConnectOptions {
         self
     }
 
-    /// The host identifier; by default a random one for the process.
+    /// The host identifier, 16 bytes (NVMe base specification, "Host Identifier"); by default a random one
+    /// for the process.
     pub fn host_id(mut self, id: [u8; 16]) -> Self {
         self.host_id = Some(id);
         self
@@ -107,7 +109,9 @@ impl ConnectOptions {
         self
     }
 
-    /// The priority of the sockets' packets, 0 to 6 (`SO_PRIORITY`).
+    /// The priority of the sockets' packets, 0 to 6 (`SO_PRIORITY`); 0, the default, leaves it alone. The
+    /// kernel gives higher ones to privileged processes only: others cannot connect with them and get
+    /// [`Error::Open`].
     pub fn priority(mut self, priority: u8) -> Self {
         self.priority = priority;
         self
@@ -136,7 +140,9 @@ impl ConnectOptions {
         self
     }
 
-    /// The most that connecting, creating a queue pair or accessing a register may take.
+    /// The most that connecting, creating a queue pair or accessing a register may take; 10 seconds by
+    /// default. On PCIe the steps of connecting have bounds of their own, see
+    /// [`connect`](super::Controller::connect).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

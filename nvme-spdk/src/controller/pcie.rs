@@ -44,10 +44,12 @@ impl Controller {
     /// A function that the kernel's driver has is never taken from it: that is what `scripts/setup` is for.
     ///
     /// # Errors
-    /// All with what to do: [`Error::Open`] for what is no NVMe controller, and without hugepages or privileges;
-    /// [`Error::InUse`] if something is mounted from it, or a process has it open; [`Error::Pci`] if it is bound to
-    /// the kernel's driver or to none, and for an IOMMU that is in the way of its DMA; those of
-    /// [`Env::get`](crate::Env::get).
+    /// All with what to do: [`Error::Open`] for what is no NVMe controller, and without hugepages or
+    /// privileges; [`Error::InUse`] if something is mounted from it, or a process has it open; [`Error::Pci`]
+    /// if it is bound to the kernel's driver or to none, and for an IOMMU that is in the way of its DMA;
+    /// [`Error::Unsupported`] with an SPDK that was installed, as PCIe needs one built from source; those of
+    /// [`read_register`](Self::read_register), [`Env::get`](crate::Env::get) and
+    /// [`DmaBuf::new`](crate::DmaBuf::new).
     pub fn attach(address: &Address, options: ConnectOptions) -> Result<Self> {
         match address {
             Address::Pcie(function) => attach(Env::get()?, address, *function, options),
@@ -61,8 +63,10 @@ impl Controller {
     /// shares its [owner's](crate::Env::owner).
     ///
     /// # Errors
-    /// [`Error::Timeout`] when CSTS.RDY does not follow CC.EN within CAP.TO, and those of
-    /// [`execute`](Self::execute).
+    /// [`Error::Timeout`] when CSTS.RDY does not follow CC.EN within CAP.TO, [`Error::Busy`] when a worker,
+    /// another thread or process does not let go, [`Error::Command`] if the controller refuses a command, and
+    /// those of [`wait_ready`](Self::wait_ready), [`execute`](Self::execute) and
+    /// [`DmaBuf::new`](crate::DmaBuf::new).
     pub fn initialise(&self) -> Result<()> {
         if self.inner.socket().is_some() || self.inner.owner().is_some() {
             return Ok(());
@@ -82,10 +86,12 @@ impl Controller {
         self.set_io_queues(granted.cdw0)
     }
 
-    /// Waits until CSTS.RDY is as said, at most CAP.TO.
+    /// Waits until CSTS.RDY is as said, at most CAP.TO: units of 500 ms, of which a controller that says 0
+    /// gets one (NVMe base specification, "Controller Properties").
     ///
     /// # Errors
-    /// [`Error::Timeout`], [`Error::Interrupted`], those of [`read_register`](Self::read_register).
+    /// [`Error::Timeout`], [`Error::Interrupted`], those of [`read_register`](Self::read_register);
+    /// [`Error::Dead`] if all bits of CSTS are set, which is a device that does not answer any more.
     pub fn wait_ready(&self, ready: bool) -> Result<()> {
         // In units of 500 ms; a controller that says 0 gets one.
         let timeout = Duration::from_millis(500 * (self.cap() >> 24 & 0xff).max(1));
@@ -103,7 +109,8 @@ impl Controller {
     /// and set afterwards. What was outstanding on the admin queue is aborted.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] over fabrics, [`Error::Dead`].
+    /// [`Error::Unsupported`] over fabrics and in a process that shares its [owner's](crate::Env::owner),
+    /// [`Error::Busy`] when another process does not let go, [`Error::Dead`].
     pub fn enable_admin_queue(&self) -> Result<()> {
         self.only_pcie("its admin queue is there from the connection on")?;
         self.only_owner("setting up its admin queue")?;
@@ -126,7 +133,8 @@ impl Controller {
     /// both less one. At most 1024 are used.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] over fabrics, [`Error::Dead`].
+    /// [`Error::Unsupported`] over fabrics and in a process that shares its [owner's](crate::Env::owner),
+    /// [`Error::Dead`].
     pub fn set_io_queues(&self, granted: u32) -> Result<()> {
         self.only_pcie("its I/O queues were negotiated when it was connected")?;
         self.only_owner("setting the number of I/O queues")?;
@@ -143,7 +151,7 @@ impl Controller {
     /// Reads Identify Controller anew, for [`identify`](Self::identify).
     ///
     /// # Errors
-    /// Those of [`execute`](Self::execute), [`Error::Command`].
+    /// [`Error::Command`], those of [`execute`](Self::execute) and [`DmaBuf::new`](crate::DmaBuf::new).
     pub fn read_identify(&self) -> Result<()> {
         let data = self.identify_data(0x01, 0, self.inner.options().timeout)?;
         let identify = IdentifyController::from_bytes(&data);
@@ -156,8 +164,9 @@ impl Controller {
     /// is aborted, workers end; namespaces stay valid with what is known of their data.
     ///
     /// # Errors
-    /// Those of [`attach`](Self::attach), then the controller stays detached and can be attached again;
-    /// [`Error::Dead`] after [`close`](Self::close), [`Error::Unsupported`] over fabrics.
+    /// Those of [`attach`](Self::attach), then the controller stays detached and can be attached again; those
+    /// of [`detach`](Self::detach); [`Error::Dead`] after [`close`](Self::close), [`Error::Unsupported`] over
+    /// fabrics.
     pub fn reattach(&self) -> Result<()> {
         let function = self.only_pcie("reset() connects it anew")?;
         self.only_owner("a reset")?;
@@ -180,7 +189,8 @@ impl Controller {
     /// deleted, and workers end.
     ///
     /// # Errors
-    /// [`Error::Busy`] when a worker, another thread or process does not let go.
+    /// [`Error::Busy`] when a worker, another thread or process does not let go; [`Error::Unsupported`] in a
+    /// process that shares its [owner's](crate::Env::owner).
     pub fn detach(&self) -> Result<()> {
         self.only_owner("detaching")?;
         self.inner.disconnect().map(drop)

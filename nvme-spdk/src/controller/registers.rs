@@ -22,8 +22,10 @@ impl Controller {
     /// (NVMe base specification, "Controller Properties").
     ///
     /// # Errors
-    /// [`Error::Command`] if the controller refuses, [`Error::InvalidArgument`], [`Error::Timeout`] after
-    /// [the controller's](crate::ConnectOptions::timeout), [`Error::Interrupted`], [`Error::Dead`].
+    /// [`Error::Command`] if the controller refuses, [`Error::InvalidArgument`] for another offset or one
+    /// behind the end of BAR0, [`Error::Timeout`] after [the controller's](crate::ConnectOptions::timeout),
+    /// [`Error::Interrupted`], [`Error::Dead`], [`Error::Submit`]; [`Error::Unsupported`] if the admin queue
+    /// is full and this SPDK has no other way.
     pub fn read_register(&self, offset: u32) -> Result<u32> {
         aligned(offset)?;
         if let Some(answer) = self.property(offset, &Command::property_get(offset, false)) {
@@ -37,7 +39,7 @@ impl Controller {
         Ok(value)
     }
 
-    /// Reads a 64-bit controller register.
+    /// Reads a 64-bit controller register; `offset` is a multiple of 4.
     ///
     /// # Errors
     /// As [`read_register`](Self::read_register).
@@ -55,7 +57,8 @@ impl Controller {
         Ok(value)
     }
 
-    /// Writes a 32-bit controller register. What that does to the controller is up to the caller.
+    /// Writes a 32-bit controller register. What that does to the controller is up to the caller: see [what a
+    /// device does with memory](crate::guide#what-a-device-does-with-memory).
     ///
     /// # Errors
     /// As [`read_register`](Self::read_register).

@@ -8,7 +8,8 @@ use super::opcode::{Opcode, find};
 use super::{Queue, admin, fabrics, feature, nvm};
 use crate::command::{Command, admin_opcode};
 
-/// Decodes a command as the queue it was sent on has it.
+/// Decodes a command as the queue it was sent on has it (NVMe base specification, "Submission Queue Entry",
+/// and the sections of the commands there, in the command set specifications and in NVMe over Fabrics).
 ///
 /// Bits of dwords 2, 3 and 10 to 15 that have no name for its opcode are fields, too, where they are set; so are whole
 /// dwords of opcodes that the specification does not know.

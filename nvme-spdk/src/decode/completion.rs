@@ -7,7 +7,8 @@ use super::{Queue, feature};
 use crate::command::{Command, Completion, admin_opcode, fabrics_type};
 use crate::status::Status;
 
-/// Decodes a completion of which the command is not known.
+/// Decodes a completion of which the command is not known (NVMe base specification, "Completion Queue
+/// Entry").
 ///
 /// ```
 /// use nvme_spdk::{Completion, decode};
@@ -20,7 +21,8 @@ pub fn completion(completion: &Completion) -> Decoded {
     decode(completion, false, DWORDS)
 }
 
-/// Decodes a completion as the answer to a command: values of features, events, limits, addresses.
+/// Decodes a completion as the answer to a command: values of features, events, limits, addresses (NVMe base
+/// specification, "Completion Queue Entry", and "Command Completion" of the command).
 pub fn completion_of(command: &Command, queue: Queue, completion: &Completion) -> Decoded {
     let status = completion.status();
     let fabrics = is_fabrics(command);

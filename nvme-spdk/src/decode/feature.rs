@@ -46,7 +46,8 @@ pub(super) fn name(fid: u8) -> &'static str {
     }
 }
 
-/// Decodes the value of a feature: dword 0 of the completion of Get Features, or dword 11 of Set Features.
+/// Decodes the value of a feature: dword 0 of the completion of Get Features, or dword 11 of Set Features
+/// (NVMe base specification, "Set Features command", Feature Identifiers).
 ///
 /// ```
 /// use nvme_spdk::decode;
@@ -65,7 +66,8 @@ pub(super) fn capabilities(fid: u8, value: u32) -> Decoded {
     Decoded::new(format!("{}, capabilities", title(fid)), read(&value.to_le_bytes(), CAPABILITIES))
 }
 
-/// Decodes the data structure of a feature that has one: a timestamp, a host identifier, LBA ranges.
+/// Decodes the data structure of a feature that has one: a timestamp, a host identifier, LBA ranges (NVMe
+/// base specification, "Set Features command", Feature Identifiers).
 pub fn feature_data(fid: u8, data: &[u8]) -> Decoded {
     let fields = find(fid).map_or(&[] as &[Spec], |feature| feature.data);
     let parts = match fid {

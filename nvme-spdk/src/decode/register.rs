@@ -10,7 +10,8 @@ struct Register {
     fields: &'static [Spec],
 }
 
-/// Decodes the value of a controller register, by its offset.
+/// Decodes the value of a controller register, by its offset (NVMe base specification, "Controller
+/// Properties").
 ///
 /// ```
 /// use nvme_spdk::decode;

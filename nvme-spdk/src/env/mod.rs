@@ -33,7 +33,8 @@ use crate::{clock, fork, log, observer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Memory {
-    /// Hugepages if this process can have them, ordinary memory otherwise (said once in the log).
+    /// Hugepages if this process is root and can have them, ordinary memory otherwise (said once on the log):
+    /// 1024 MiB at most, or what the environment variable `NVME_MEMORY_MB` says.
     #[default]
     Auto,
     /// 2 MiB hugepages, taken and given back as needed. PCIe needs them.

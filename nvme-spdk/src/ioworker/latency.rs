@@ -60,6 +60,9 @@ impl Latency {
     }
 
     /// Adds what another worker counted.
+    ///
+    /// # Panics
+    /// Never: all have the same bounds.
     pub fn merge(&mut self, other: &Latency) {
         self.histogram.add(&other.histogram).expect("all have the same bounds");
     }

@@ -70,9 +70,10 @@ impl IoWorker {
     /// Workers that are started one right after the other begin together.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a workload out of range or a CPU this process may not use, [`Error::TransferTooLarge`] for commands larger than
-    /// the controller takes, [`Error::NoMemory`] for the buffers, and those of
-    /// [`Controller::create_qpair`](crate::Controller::create_qpair).
+    /// [`Error::InvalidArgument`] for a workload out of range or a CPU this process may not use,
+    /// [`Error::TransferTooLarge`] for commands larger than the controller takes, [`Error::NoMemory`] for the
+    /// buffers, [`Error::Unsupported`] if the system has no thread left, and those of
+    /// [`Controller::create_qpair_with`](crate::Controller::create_qpair_with).
     pub fn start(namespace: &Namespace, workload: &Workload) -> Result<Self> {
         let starting = GATE.starting();
         workload.check()?;
@@ -154,12 +155,20 @@ impl IoWorker {
         !forked() && self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Asks it to end: it sends nothing more and waits for what is in flight.
+    /// Asks it to end: it sends nothing more and waits for what is in flight. Returns at once.
     pub fn finish(&self) {
         self.control.finish.store(true, Ordering::Relaxed);
     }
 
     /// Waits for its end and returns what it found.
+    ///
+    /// This waits for as long as the worker runs, without a bound, and an [interrupt](crate::interrupt) does
+    /// not end it. A workload without [`time`](Workload::time), [`io_count`](Workload::io_count) or
+    /// [`sequence`](Workload::sequence) runs until [`finish`](Self::finish), or until something
+    /// [fails](Report::failure). [`wait`](Self::wait) has a bound.
+    ///
+    /// # Panics
+    /// If the worker has panicked, with the same. Nothing in it does; a subscriber of `tracing` could.
     pub fn join(mut self) -> Report {
         let thread = self.thread.take().expect("only join and drop take it, and both end the worker");
         if forked() {

@@ -13,6 +13,9 @@ use crate::pattern::Pattern;
 
 /// The load one worker puts on a namespace.
 ///
+/// The functions take any value; [`IoWorker::start`](super::IoWorker::start) checks them, and ends with
+/// [`Error::InvalidArgument`] for one that is out of range.
+///
 /// ```
 /// use std::time::Duration;
 /// use nvme_spdk::{IoSize, Workload};
@@ -119,7 +122,8 @@ impl Default for Workload {
 }
 
 impl Workload {
-    /// Random reads of 8 blocks on the whole namespace, 63 in flight, until stopped.
+    /// Random reads of 8 blocks on the whole namespace, 63 in flight, until stopped: without
+    /// [`time`](Self::time), [`io_count`](Self::io_count) or [`sequence`](Self::sequence) it has no end.
     pub fn new() -> Self {
         Self::default()
     }
@@ -137,6 +141,9 @@ impl Workload {
 
     /// How far from the beginning of a sequential command the next one begins, in blocks; may be 0 or negative.
     /// Without it they follow each other without a gap.
+    ///
+    /// Behind the end of the [region](Self::region) they begin again at its start. Downwards its start is no
+    /// bound: with a negative step they leave the region, and begin again at its start below block 0.
     pub fn step(mut self, blocks: i64) -> Self {
         self.step = Some(blocks);
         self
@@ -154,8 +161,8 @@ impl Workload {
         self.operations([(nvm_opcode::READ, percentage), (nvm_opcode::WRITE, write)])
     }
 
-    /// Opcodes and their shares, 100 in sum. Opcodes whose lowest two bits are zero carry no data. Dataset
-    /// Management commands deallocate one range.
+    /// Opcodes and their shares, 100 in sum. Opcodes whose lowest two bits are zero carry no data, all others
+    /// that of their blocks. Dataset Management commands deallocate one range.
     pub fn operations(mut self, shares: impl IntoIterator<Item = (u8, u8)>) -> Self {
         self.operations = shares.into_iter().collect();
         self
@@ -195,20 +202,22 @@ impl Workload {
         self
     }
 
-    /// The blocks the commands stay in; its end is clipped to the namespace, its start rounded up to the largest
-    /// alignment.
+    /// The blocks the commands stay in; its end is clipped to the namespace, its start rounded up to the
+    /// largest alignment. Only a negative [`step`](Self::step) leaves it, downwards.
     pub fn region(mut self, region: Range<u64>) -> Self {
         self.region = region;
         self
     }
 
-    /// Where sequential commands begin.
+    /// Where sequential commands begin; by default, and behind the end of the region, at the start of the
+    /// region.
     pub fn start_at(mut self, lba: u64) -> Self {
         self.start = lba;
         self
     }
 
-    /// Ends after this time.
+    /// Ends after this time, and when what is in flight then has completed: half a minute later at the
+    /// latest.
     pub fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
@@ -220,7 +229,8 @@ impl Workload {
         self
     }
 
-    /// Sends this many commands per second at most, evenly spaced; what a pause delayed is caught up.
+    /// Sends this many commands per second at most, 1 or more, evenly spaced; what a pause delayed is caught
+    /// up.
     pub fn iops(mut self, iops: u32) -> Self {
         self.iops = Some(iops);
         self

@@ -7,24 +7,34 @@ use super::{CONFIG_SIZE, EXTENDED_CONFIG_SIZE, Function};
 use crate::error::Result;
 
 /// Identifiers of capabilities (PCI Code and ID Assignment Specification, "Capability IDs").
-#[allow(missing_docs)]
 pub mod capability_id {
+    /// PCI Power Management Interface.
     pub const POWER_MANAGEMENT: u8 = 0x01;
+    /// Message Signaled Interrupts.
     pub const MSI: u8 = 0x05;
+    /// Vendor Specific.
     pub const VENDOR_SPECIFIC: u8 = 0x09;
+    /// PCI Express.
     pub const PCI_EXPRESS: u8 = 0x10;
+    /// MSI-X: message signaled interrupts with a table.
     pub const MSI_X: u8 = 0x11;
 }
 
 /// Identifiers of extended capabilities (PCI Code and ID Assignment Specification, "Extended Capability IDs").
-#[allow(missing_docs)]
 pub mod extended_capability_id {
+    /// Advanced Error Reporting (AER).
     pub const ADVANCED_ERROR_REPORTING: u16 = 0x0001;
+    /// Device Serial Number.
     pub const DEVICE_SERIAL_NUMBER: u16 = 0x0003;
+    /// Alternative Routing-ID Interpretation (ARI).
     pub const ALTERNATIVE_ROUTING_ID: u16 = 0x000e;
+    /// Single Root I/O Virtualization (SR-IOV).
     pub const SINGLE_ROOT_IO_VIRTUALIZATION: u16 = 0x0010;
+    /// Latency Tolerance Reporting (LTR).
     pub const LATENCY_TOLERANCE_REPORTING: u16 = 0x0018;
+    /// Secondary PCI Express.
     pub const SECONDARY_PCI_EXPRESS: u16 = 0x0019;
+    /// L1 PM Substates.
     pub const L1_PM_SUBSTATES: u16 = 0x001e;
 }
 

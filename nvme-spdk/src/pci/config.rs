@@ -50,8 +50,9 @@ impl Function {
         Ok(bytes)
     }
 
-    /// Writes bytes of configuration space, from `offset` on, in one access as far as alignment allows. What is
-    /// read-only stays as it is, silently.
+    /// Writes bytes of configuration space, from `offset` on, in one access as far as alignment allows. What
+    /// is read-only stays as it is, silently. What that does to the machine is up to the caller: see [what a
+    /// device does with memory](crate::guide#what-a-device-does-with-memory).
     ///
     /// # Errors
     /// As [`read`](Self::read); always without root.

@@ -21,8 +21,9 @@ impl Token {
         self.0 as u16
     }
 
-    /// The place of the command among those that may be outstanding: below the depth of its queue, and
-    /// free again once the completion is taken. Good as an index for data kept per command.
+    /// The place of the command among those that may be outstanding: below the depth of its queue less one,
+    /// and free again once the completion is taken. Good as an index for data kept per command. A command
+    /// that [`TimedOut`](Outcome::TimedOut) keeps its place until it comes [`Late`](Outcome::Late).
     pub fn index(self) -> usize {
         usize::from(self.slot())
     }
@@ -124,8 +125,9 @@ pub enum Outcome {
     /// The controller completed it.
     Answered,
     /// The controller has not completed it in time (see
-    /// [`Controller::set_command_timeout`](crate::Controller::set_command_timeout)); it keeps its place and its
-    /// buffer. The completion has all bits set.
+    /// [`Controller::set_command_timeout`](crate::Controller::set_command_timeout)); it keeps its place and
+    /// its buffer, and counts as outstanding. The completion has all bits set. The same token comes once
+    /// more, as [`Late`](Self::Late), if the controller completes it after all.
     TimedOut,
     /// It was reported as timed out before; now the controller has completed it.
     Late,

@@ -64,7 +64,7 @@ impl Target {
     /// Starts a target with the defaults.
     ///
     /// # Errors
-    /// [`Error::Target`] with the end of its log.
+    /// As [`TargetBuilder::start`].
     pub fn start() -> Result<Self> {
         Self::builder().start()
     }
@@ -114,19 +114,21 @@ impl TargetBuilder {
         self
     }
 
-    /// The size of each namespace in MiB; 4 KiB more are added.
+    /// The size of each namespace in MiB, 256 by default; 4 KiB more are added, so that 0 is a small one. All
+    /// namespaces, and 1280 MiB that the target has for itself, are memory that is taken as it is touched.
     pub fn megabytes(mut self, megabytes: u32) -> Self {
         self.shape.megabytes = megabytes;
         self
     }
 
-    /// The number of namespaces.
+    /// The number of namespaces, 1 by default; 0 is a subsystem without any. Their identifiers count from 1.
     pub fn namespaces(mut self, count: u32) -> Self {
         self.shape.namespaces = count;
         self
     }
 
-    /// Bytes per block: 512 or 4096.
+    /// Bytes per block: a power of two from 512 on, 512 by default. Nothing is checked here: with other sizes
+    /// the target does not start, or has namespaces that cannot be used.
     pub fn block_size(mut self, bytes: u32) -> Self {
         self.shape.block_size = bytes;
         self
@@ -145,13 +147,16 @@ impl TargetBuilder {
         self
     }
 
-    /// I/O queues per controller.
+    /// I/O queues per controller, 1 to 65534, 32 by default; a host asks for
+    /// [1024](crate::ConnectOptions::io_queues). Nothing is checked here: with 0 it grants queue pairs that
+    /// it then refuses, with 65535 nobody can connect.
     pub fn io_queues(mut self, count: u16) -> Self {
         self.shape.io_queues = count;
         self
     }
 
-    /// The program to run instead of the one found: any `nvmf_tgt` of SPDK.
+    /// The program to run instead of the one found: any `nvmf_tgt` of SPDK. It is looked for in the
+    /// environment variable `NVMF_TGT`, in the SPDK tree that this was built with, and in `PATH`.
     pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
         self.program = Some(path.into());
         self
@@ -163,10 +168,11 @@ impl TargetBuilder {
         self
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts it and waits until it is ready, at most 30 seconds.
     ///
     /// # Errors
-    /// [`Error::Target`] with the end of its log.
+    /// [`Error::Target`] if there is no program to run, if it ends, or is not ready in time, with what its
+    /// log says: for want of memory, for example. [`Error::Interrupted`].
     pub fn start(self) -> Result<Target> {
         let program = match &self.program {
             Some(path) => path.clone(),

@@ -16,7 +16,8 @@ struct Structure {
     parts: fn(&[u8]) -> Vec<Decoded>,
 }
 
-/// Decodes what Identify returned for a value of CNS; as much as there is of it.
+/// Decodes what Identify returned for a value of CNS; as much as there is of it (NVMe base specification,
+/// "Identify command", and the command set specifications).
 ///
 /// ```
 /// use nvme_spdk::decode;

@@ -23,7 +23,8 @@ struct Page {
     parts: fn(&[u8]) -> Vec<Decoded>,
 }
 
-/// Decodes a log page from its beginning on; as much as there is of it.
+/// Decodes a log page from its beginning on; as much as there is of it (NVMe base specification, "Get Log
+/// Page command", Log Page Identifiers).
 ///
 /// ```
 /// use nvme_spdk::decode;
