@@ -119,3 +119,22 @@ fn it_leaves_no_larger_cores_than_its_owner_would() {
     let target = Target::builder().megabytes(16).start().expect("a target");
     assert_eq!(limit(&target.pid().to_string()), limit("self"));
 }
+
+#[test]
+fn what_no_host_could_use_is_refused() {
+    let target = || Target::builder().megabytes(1);
+    for builder in [
+        target().block_size(0),
+        target().block_size(256),
+        target().block_size(520),
+        target().block_size(1 << 17),
+        target().io_queues(0),
+        target().io_queues(65535),
+    ] {
+        assert!(matches!(builder.start(), Err(Error::InvalidArgument(_))));
+    }
+    assert_eq!(
+        target().block_size(4096).io_queues(1).start().map(|target| target.is_running()).ok(),
+        Some(true)
+    );
+}

@@ -21,9 +21,9 @@ use crate::convert::Int;
 /// namespaces : int
 ///     How many.
 /// block_size : int
-///     512 or 4096 bytes.
+///     Bytes: a power of two from 512 to 65536.
 /// io_queues : int
-///     I/O queues per controller.
+///     I/O queues per controller, 1 to 65534.
 /// listen : str
 ///     The IP address it listens on, one of this host's.
 /// folder : path, optional
@@ -72,6 +72,7 @@ impl Target {
         }
         let target = py.detach(|| builder.start()).map_err(|error| match error {
             nvme_spdk::Error::Interrupted { .. } => crate::errors::usual(error),
+            nvme_spdk::Error::InvalidArgument(why) => PyValueError::new_err(why),
             _ => PyRuntimeError::new_err(error.to_string()),
         })?;
         Ok(Target { address: target.address().to_string(), inner: Mutex::new(Some(Arc::new(target))) })

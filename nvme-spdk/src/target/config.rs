@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::error::{Error, Result};
+
 /// The name of the one subsystem.
 pub(super) const SUBNQN: &str = "nqn.2026-01.org.nvme-spdk:embedded";
 
@@ -42,10 +44,28 @@ const MAX_IO_SIZE: u32 = 128 << 10;
 const BEYOND: u64 = 4096;
 
 impl Shape {
+    /// SPDK would start with what no host can use.
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |why: String| Err(Error::InvalidArgument(why));
+        if !self.block_size.is_power_of_two() || !(512..=65536).contains(&self.block_size) {
+            return refuse(format!(
+                "a block of the embedded target has 512 bytes, or another power of two up to 65536, not {}",
+                self.block_size
+            ));
+        }
+        if !(1..=65534).contains(&self.io_queues) {
+            return refuse(format!(
+                "the embedded target has 1 to 65534 I/O queues per controller, not {}",
+                self.io_queues
+            ));
+        }
+        Ok(())
+    }
+
     /// Memory for its own pools and the namespaces, with room for a dozen controllers and their queues. It
     /// is taken when it is touched.
     pub(super) fn memory_megabytes(&self) -> u32 {
-        1280 + self.megabytes.saturating_mul(self.namespaces)
+        self.megabytes.saturating_mul(self.namespaces).saturating_add(1280)
     }
 
     fn bytes(&self) -> u64 {

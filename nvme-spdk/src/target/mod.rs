@@ -127,8 +127,7 @@ impl TargetBuilder {
         self
     }
 
-    /// Bytes per block: a power of two from 512 on, 512 by default. Nothing is checked here: with other sizes
-    /// the target does not start, or has namespaces that cannot be used.
+    /// Bytes per block: a power of two from 512 to 65536, 512 by default.
     pub fn block_size(mut self, bytes: u32) -> Self {
         self.shape.block_size = bytes;
         self
@@ -148,8 +147,7 @@ impl TargetBuilder {
     }
 
     /// I/O queues per controller, 1 to 65534, 32 by default; a host asks for
-    /// [1024](crate::ConnectOptions::io_queues). Nothing is checked here: with 0 it grants queue pairs that
-    /// it then refuses, with 65535 nobody can connect.
+    /// [1024](crate::ConnectOptions::io_queues).
     pub fn io_queues(mut self, count: u16) -> Self {
         self.shape.io_queues = count;
         self
@@ -171,9 +169,10 @@ impl TargetBuilder {
     /// Starts it and waits until it is ready, at most 30 seconds.
     ///
     /// # Errors
-    /// [`Error::Target`] if there is no program to run, if it ends, or is not ready in time, with what its
+    /// [`Error::InvalidArgument`] for a size or a number out of range. [`Error::Target`] if there is no program to run, if it ends, or is not ready in time, with what its
     /// log says: for want of memory, for example. [`Error::Interrupted`].
     pub fn start(self) -> Result<Target> {
+        self.shape.check()?;
         let program = match &self.program {
             Some(path) => path.clone(),
             None => process::find_program()?,
