@@ -88,6 +88,14 @@ impl Conversation {
                     add(self.packet(by, Flags { psh: true, ..ack }, segment)?);
                 }
             }
+            What::Forgotten(count) => {
+                let next = match by {
+                    Direction::Sent => &mut self.sent,
+                    Direction::Received => &mut self.received,
+                };
+                // Sequence numbers wrap.
+                *next = next.wrapping_add(*count as u32);
+            }
             What::Finish => {
                 let finished = &mut self.finished[by as usize];
                 if !std::mem::replace(finished, true) {

@@ -49,7 +49,7 @@ pub use pdu::{
     CapsuleCmd, CapsuleResp, CommonHeader, DataPdu, Digest, FatalError, Frame, ICReq, ICResp, Layout,
     ParseError, Pdu, R2T, TermReq, flag, pdu_type,
 };
-pub use record::{Direction, Event, Recording, What};
+pub use record::{Direction, Event, KEPT, Recording, What};
 pub use stream::{Closed, Connection, Options, Received};
 
 /// The port of NVMe/TCP.
