@@ -449,9 +449,11 @@ fn connect_tcp(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadli
     let patience = deadline.within(IDENTIFIER_PATIENCE);
     loop {
         match connect(controller, options, deadline) {
-            Err(Error::ConnectRefused { status: Status::INVALID_QUEUE_IDENTIFIER, .. })
-                if !patience.passed() =>
-            {
+            // SPDK's target says the one, Linux's the other.
+            Err(Error::ConnectRefused {
+                status: Status::INVALID_QUEUE_IDENTIFIER | Status::COMMAND_SEQUENCE_ERROR,
+                ..
+            }) if !patience.passed() => {
                 std::thread::sleep(Duration::from_millis(5));
             }
             result => return result,

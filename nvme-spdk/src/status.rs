@@ -28,6 +28,8 @@ impl Status {
     /// Transient Transport Error, 00/22; also what SPDK completes a command with whose data did not arrive as it was
     /// sent.
     pub const TRANSIENT_TRANSPORT_ERROR: Status = Status::new(0, 0x22);
+    /// Command Sequence Error, 00/0c: a command out of order, as a Connect for a queue that is connected.
+    pub const COMMAND_SEQUENCE_ERROR: Status = Status::new(0, 0x0c);
     /// Invalid Queue Identifier, 01/01.
     pub const INVALID_QUEUE_IDENTIFIER: Status = Status::new(1, 0x01);
     /// Connect Invalid Parameters of NVMe over Fabrics, 01/82.
