@@ -132,3 +132,8 @@ pub fn spdk_version() -> &'static str {
     let text = unsafe { std::ffi::CStr::from_ptr(spdk_sys::shim_spdk_version()) };
     text.to_str().unwrap_or("SPDK")
 }
+
+/// Its program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

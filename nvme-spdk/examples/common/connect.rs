@@ -44,7 +44,7 @@ pub struct Where {
 }
 
 fn transport_id(text: &str) -> Result<TransportId, nvme_spdk::Error> {
-    text.parse().map_err(|why: nvme_spdk::AddressError| why.of(text))
+    Ok(text.parse()?)
 }
 
 /// The controllers of a tool, and the embedded target if it runs.

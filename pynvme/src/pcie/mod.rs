@@ -267,7 +267,7 @@ pub(crate) fn parse(py: Python<'_>, addr: String, port: u16) -> PyResult<(String
     crate::rpc::serve()?;
     let text = if addr.is_empty() { default_address(py)? } else { addr };
     let mut address: Address =
-        text.parse().map_err(|e: nvme_spdk::AddressError| errors::enumerate(e.of(&text)))?;
+        text.parse().map_err(|e: nvme_spdk::AddressError| errors::enumerate(e.into()))?;
     // A port that stands in the address is the one meant.
     if let Address::Tcp { port: parsed, .. } = &mut address
         && *parsed == DEFAULT_TCP_PORT
