@@ -19,6 +19,7 @@ use crate::status::Status;
 /// ```
 #[repr(C, align(8))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use = "it does nothing until it is sent; setters return a changed copy"]
 pub struct Command {
     /// Opcode.
     pub opcode: u8,

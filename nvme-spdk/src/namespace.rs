@@ -35,6 +35,7 @@ use crate::status::Status;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "what it tracks is forgotten with its last handle"]
 pub struct Namespace {
     controller: Controller,
     nsid: u32,

@@ -84,6 +84,7 @@ pub fn default_path() -> Option<PathBuf> {
 
 /// A running server. Dropping it ends it and removes the socket; a fork of the process leaves it alone.
 #[derive(Debug)]
+#[must_use = "it serves until it is dropped"]
 pub struct Server {
     parts: Option<Parts>,
     pid: u32,

@@ -32,6 +32,7 @@ use process::{Folder, Process};
 /// assert_eq!(controller.namespace(2)?.lba_size(), 512);
 /// # Ok::<(), nvme_spdk::Error>(())
 /// ```
+#[must_use = "it is stopped when it is dropped"]
 pub struct Target {
     address: Address,
     subnqn: String,
