@@ -102,7 +102,7 @@ fn bad_arguments_are_errors() {
     let buffer = DmaBuf::new(512).expect("a buffer");
     assert!(matches!(
         namespace.read(&qpair, &buffer, 0, 2),
-        Err(Error::BufferTooSmall { needed: 1024, available: 512 })
+        Err(Error::BufferTooSmall { needed: 1024, available: 512, .. })
     ));
     assert!(matches!(namespace.read(&qpair, &buffer, 0, 0), Err(Error::InvalidArgument(_))));
     assert!(matches!(namespace.read(&qpair, &buffer, 0, 65537), Err(Error::InvalidArgument(_))));

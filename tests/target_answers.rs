@@ -304,7 +304,7 @@ fn io_goes_on_during_a_format_and_a_connection_may_end_in_it() {
     formatting.submit(&format(1, 0, 0), None).expect("it is under way");
     formatting.close();
     namespace.read(&qpair, &buffer, 0, 8).expect("a read");
-    connect_to(target.address()).namespace(1).expect("namespace 1");
+    assert_eq!(connect_to(target.address()).namespace(1).expect("namespace 1").nsid(), 1);
     assert!(target.is_running());
 }
 

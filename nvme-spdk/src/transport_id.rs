@@ -13,7 +13,8 @@ use crate::transport::{Address, AddressError, DEFAULT_TCP_PORT, PciAddress, pars
 ///
 /// Keys and values, in any order and with spaces between them; keys are `trtype` (`TCP` or `PCIe`), `traddr`,
 /// `trsvcid` (the port, 4420 by default), `adrfam`, `subnqn`, `hostnqn`, `priority` (of the sockets) and `ns` (one
-/// namespace). A plain [`Address`] is taken as well.
+/// namespace). A plain [`Address`] is taken as well. One is made from a text, or from an [`Address`] with its fields set
+/// afterwards.
 ///
 /// ```
 /// use nvme_spdk::{Address, TransportId};
@@ -27,6 +28,7 @@ use crate::transport::{Address, AddressError, DEFAULT_TCP_PORT, PciAddress, pars
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TransportId {
     /// Where it is.
     pub address: Address,

@@ -46,6 +46,7 @@ pub struct Report {
 
 /// Why a worker ended before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub enum Failure {
     /// The controller answered a command with an error; the first of them.
     Status(Status),

@@ -120,6 +120,7 @@ impl From<&DmaBuf> for Data {
 
 /// How a command came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The controller completed it.
     Answered,

@@ -30,6 +30,7 @@ pub const DEFAULT_TCP_PORT: u16 = 4420;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Address {
     /// A PCI function.
     Pcie(PciAddress),

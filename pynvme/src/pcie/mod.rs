@@ -283,7 +283,7 @@ fn connect(py: Python<'_>, addr: String, port: u16, options: ConnectOptions) -> 
     let controller = py.detach(|| Controller::attach(&address, options)).map_err(errors::enumerate)?;
     let function = match &address {
         Address::Pcie(function) => Some(Function::open(*function).map_err(errors::enumerate)?),
-        Address::Tcp { .. } => None,
+        _ => None,
     };
     // As the original has it: the host alone.
     Ok(Pcie { text: address.traddr(), admin: Arc::new(Admin::new(controller)), function })
