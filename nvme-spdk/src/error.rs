@@ -72,6 +72,8 @@ pub enum Error {
         host: String,
         /// What the resolver said.
         why: String,
+        /// What the system said, if it was asked.
+        source: Option<io::Error>,
     },
 
     /// Nothing accepts connections there.
@@ -287,6 +289,8 @@ pub enum Error {
         why: String,
         /// The way out.
         remedy: String,
+        /// What the system said, if it was asked.
+        source: Option<io::Error>,
     },
 
     /// A PCI function, or the kernel, did not do what was asked.
@@ -301,6 +305,8 @@ pub enum Error {
         why: String,
         /// The way out.
         remedy: String,
+        /// What the system said, if it was asked.
+        source: Option<io::Error>,
     },
 
     /// Something on this host uses a PCI function, or what is stored behind it.
@@ -325,6 +331,8 @@ pub enum Error {
         why: String,
         /// The way out.
         remedy: &'static str,
+        /// What the system said, if it was asked.
+        source: Option<io::Error>,
     },
 
     /// The wait was ended from outside, for example by Ctrl-C.
