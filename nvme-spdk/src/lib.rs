@@ -41,6 +41,12 @@
 //! [`interrupt`] lets a program end any wait.
 #![deny(missing_docs)]
 
+#[cfg(not(any(target_os = "linux", docsrs)))]
+compile_error!(
+    "nvme-spdk runs on Linux only: it uses SPDK's hugepages, PCI functions in sysfs and file locks as Linux has them; \
+     build for a Linux target, for example in a virtual machine or a container"
+);
+
 mod buffer;
 mod clock;
 mod cmdlog;
