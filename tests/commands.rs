@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nvme_spdk::{Command, Data, DmaBuf, Error, QpairOptions, Status};
+use nvme_spdk::{Command, Data, DmaBuf, DsmRange, Error, QpairOptions, Status};
 use support::{connect, target};
 
 #[test]
@@ -45,6 +45,43 @@ fn admin_commands_and_registers() {
 }
 
 #[test]
+fn a_namespace_takes_no_queue_pair_of_another_controller() {
+    let (controller, other) = (connect(), connect());
+    let namespace = controller.namespace(1).expect("namespace 1").track(Some(64)).expect("address space");
+    let foreign = other.create_qpair(4).expect("a queue pair");
+    let buffer = DmaBuf::new(512).expect("a buffer");
+    buffer.fill(0..512, 0x5a);
+    let sent = foreign.cmdlog().newest(8);
+    let read = Command::read(1, 0, 1);
+    let data = || Data::from(&buffer);
+    let range = [DsmRange { blocks: 1, ..Default::default() }];
+    let refused = [
+        ("read", namespace.read(&foreign, &buffer, 0, 1).err()),
+        ("write", namespace.write(&foreign, &buffer, 0, 1).err()),
+        ("flush", namespace.flush(&foreign).err()),
+        ("write_zeroes", namespace.write_zeroes(&foreign, 0, 1, false).err()),
+        ("deallocate", namespace.deallocate(&foreign, &range).err()),
+        ("submit_read", namespace.submit_read(&foreign, &buffer, 0, 0, 1).err()),
+        ("submit_write", namespace.submit_write(&foreign, &buffer, 0, 0, 1).err()),
+        ("submit", namespace.submit(&foreign, &read, data()).err()),
+        ("start_read", namespace.start_read(&foreign, &buffer, 0, 0, 1).err()),
+        ("start_write", namespace.start_write(&foreign, &buffer, 0, 0, 1).err()),
+        ("start", namespace.start(&foreign, &read, data()).err()),
+    ];
+    for (call, error) in refused {
+        let Some(Error::InvalidArgument(why)) = error else { panic!("{call}: {error:?}") };
+        assert!(why.contains("another controller") && why.contains("Namespace::controller"), "{why}");
+    }
+    assert_eq!(foreign.outstanding(), 0);
+    assert_eq!(foreign.cmdlog().newest(8), sent, "nothing was sent");
+    assert_eq!(buffer.to_vec(0..512), [0x5a; 512], "nothing was stamped");
+
+    // Clones are the same controller.
+    let own = namespace.controller().clone().create_qpair(4).expect("a queue pair");
+    namespace.read(&own, &buffer, 0, 1).expect("a read");
+}
+
+#[test]
 fn an_error_status_is_in_the_completion_and_helpers_make_it_an_error() {
     let controller = connect();
     let namespace = controller.namespace(1).expect("namespace 1");
@@ -65,7 +102,7 @@ fn bad_arguments_are_errors() {
     let buffer = DmaBuf::new(512).expect("a buffer");
     assert!(matches!(
         namespace.read(&qpair, &buffer, 0, 2),
-        Err(Error::BufferTooSmall { needed: 1024, available: 512 })
+        Err(Error::BufferTooSmall { needed: 1024, available: 512, .. })
     ));
     assert!(matches!(namespace.read(&qpair, &buffer, 0, 0), Err(Error::InvalidArgument(_))));
     assert!(matches!(namespace.read(&qpair, &buffer, 0, 65537), Err(Error::InvalidArgument(_))));

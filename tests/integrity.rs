@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use nvme_spdk::{
-    Command, Controller, Data, DmaBuf, Error, IoWorker, Mismatch, Namespace, Outcome, Qpair, Status, Workload,
+    Command, Controller, Data, DmaBuf, Error, IoWorker, Mismatch, Namespace, Outcome, Qpair, SecureErase,
+    Status, Workload,
 };
 use support::{Stopped, connect, target};
 
@@ -41,6 +42,31 @@ fn data_changed_by_others_is_a_mismatch() {
     assert_eq!(logged.status(), Status::SUCCESS, "the log has what the controller said");
     namespace.verify(false);
     namespace.read(&qpair, &buffer, 100, 8).unwrap();
+}
+
+#[test]
+fn checksums_outlive_a_format_that_is_refused() {
+    let (controller, other) = (connect(), connect());
+    let (qpair, others) = (controller.create_qpair(8).unwrap(), other.create_qpair(8).unwrap());
+    let namespace = tracked(&controller);
+    let buffer = DmaBuf::new(512).unwrap();
+    namespace.write(&qpair, &buffer, 300, 1).unwrap();
+    raw_write(&others, 300, 0xff);
+    let is_known_wrong = || {
+        let read = namespace.read(&qpair, &buffer, 300, 1);
+        matches!(read, Err(Error::Command { status: Status::DATA_MISMATCH, .. }))
+    };
+
+    let error = namespace.format_nvm(64, SecureErase::None, SECONDS).unwrap_err();
+    assert!(matches!(&error, Error::InvalidArgument(why) if why.contains("0 to 63, not 64")), "{error}");
+    let error = namespace.format_nvm(1, SecureErase::None, SECONDS).unwrap_err();
+    let Error::Command { status, .. } = error else { panic!("{error}") };
+    assert_eq!(status, Status::new(1, 0x0a), "Invalid Format");
+    assert!(is_known_wrong());
+
+    namespace.format_nvm(0, SecureErase::None, SECONDS).unwrap();
+    raw_write(&others, 300, 0xff);
+    assert!(!is_known_wrong(), "nothing is expected any more");
 }
 
 #[test]

@@ -368,6 +368,10 @@ fn dropping_it_removes_the_socket_and_ends_connections() {
     assert!(begin.elapsed() < Duration::from_secs(1));
     assert_eq!(client.read(&mut [0; 16]).expect("the end, no error"), 0);
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
+    let nowhere = Server::start(folder.path().join("missing/nvme.sock")).expect_err("no such folder");
+    let source =
+        std::error::Error::source(&nowhere).and_then(|source| source.downcast_ref::<std::io::Error>());
+    assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound), "{nowhere}");
     let server = Server::start(&path).expect("the place is free");
     let beside = Server::start_beside(&path).expect("a path of this process alone");
     assert_eq!(beside.path(), folder.path().join(format!("nvme.sock.{}", std::process::id())));

@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use nvme_spdk::{
-    Command, ConnectOptions, Controller, Data, DmaBuf, IdentifyController, IdentifyNamespace, Status, Target,
-    admin_opcode, nvm_opcode,
+    Command, ConnectOptions, Controller, Data, DmaBuf, IdentifyController, IdentifyNamespace, SecureErase,
+    Status, Target, admin_opcode, nvm_opcode,
 };
 use support::{connect_to, target, timed};
 
@@ -225,12 +225,12 @@ fn format_zeroes_every_block() {
         let qpair = controller.create_qpair(8).expect("a queue pair");
         let buffer = DmaBuf::new(4096).expect("a buffer");
         let marks = [0, 2040, 2048, namespace.blocks() / 2, namespace.blocks() - 8];
-        for secure_erase in 0..=2 {
+        for erase in [SecureErase::None, SecureErase::UserData, SecureErase::Cryptographic] {
             buffer.fill(0..4096, 0x77);
             for lba in marks {
                 namespace.write(&qpair, &buffer, lba, 8).expect("a write");
             }
-            namespace.format_nvm(0, secure_erase, Duration::from_secs(10)).expect("it formats");
+            namespace.format_nvm(0, erase, Duration::from_secs(10)).expect("it formats");
             for lba in marks {
                 buffer.fill(0..4096, 0x77);
                 namespace.read(&qpair, &buffer, lba, 8).expect("a read");
@@ -304,7 +304,7 @@ fn io_goes_on_during_a_format_and_a_connection_may_end_in_it() {
     formatting.submit(&format(1, 0, 0), None).expect("it is under way");
     formatting.close();
     namespace.read(&qpair, &buffer, 0, 8).expect("a read");
-    connect_to(target.address()).namespace(1).expect("namespace 1");
+    assert_eq!(connect_to(target.address()).namespace(1).expect("namespace 1").nsid(), 1);
     assert!(target.is_running());
 }
 

@@ -20,7 +20,8 @@ use crate::status::Status;
 /// assert_eq!(identify.cdw10, 1);
 /// ```
 #[repr(C, align(8))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[must_use = "it does nothing until it is sent; setters return a changed copy"]
 pub struct Command {
     /// Opcode.
     pub opcode: u8,
@@ -257,6 +258,23 @@ impl Command {
         unsafe { mem::transmute(*self) }
     }
 
+    /// The entry as its bytes, as a controller sees them.
+    ///
+    /// ```
+    /// use nvme_spdk::Command;
+    ///
+    /// let write = Command::write(1, 0x10, 8);
+    /// assert_eq!(write.to_bytes()[40..44], [0x10, 0, 0, 0]);
+    /// assert_eq!(Command::from_bytes(&write.to_bytes()), write);
+    /// ```
+    pub fn to_bytes(&self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(self.words()) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
     /// The entry from its bytes, as a controller sees them; zeros stand for what is missing, and more is ignored.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Command::from_words(little_endian(bytes))
@@ -305,6 +323,10 @@ setters! {
     cdw2: u32,
     /// Sets command dword 3.
     cdw3: u32,
+    /// Sets the metadata pointer.
+    mptr: u64,
+    /// Sets the data pointer; the driver fills it in for commands that are sent with data, and over fabrics for all.
+    dptr: [u64; 2],
     /// Sets command dword 10.
     cdw10: u32,
     /// Sets command dword 11.
@@ -321,7 +343,7 @@ setters! {
 
 /// A completion queue entry: 16 bytes (NVMe base specification, "Completion Queue Entry").
 #[repr(C, align(8))]
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Completion {
     /// Command specific dword 0.
     pub cdw0: u32,
@@ -465,9 +487,11 @@ mod tests {
     fn a_command_lies_in_memory_as_the_specification_has_it() {
         let command =
             Command::range(0x02, 0x11223344, 0x0102_0304_0506_0708, 65536).flags(0x41).cdw15(0xdead_beef);
+        let command = command.mptr(0x1716_1514_1312_1110).dptr([0x27, 0x2f]);
         let dwords = command.dwords();
         assert_eq!(dwords[0], 0x0000_4102);
         assert_eq!(dwords[1], 0x1122_3344);
+        assert_eq!(dwords[4..10], [0x1312_1110, 0x1716_1514, 0x27, 0, 0x2f, 0]);
         assert_eq!((dwords[10], dwords[11]), (0x0506_0708, 0x0102_0304));
         assert_eq!(dwords[12], 0xffff);
         assert_eq!(dwords[15], 0xdead_beef);
@@ -506,6 +530,7 @@ mod tests {
         fn entries_are_read_from_bytes(words: [u64; 8], cut in 0_usize..70) {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).chain([9; 6]).collect();
             prop_assert_eq!(Command::from_bytes(&bytes), Command::from_words(words));
+            prop_assert_eq!(&Command::from_words(words).to_bytes()[..], &bytes[..64]);
             prop_assert_eq!(Completion::from_bytes(&bytes), Completion::from_words([words[0], words[1]]));
             let short = Command::from_bytes(&bytes[..cut]);
             prop_assert_eq!(short.opcode, if cut == 0 { 0 } else { words[0] as u8 });

@@ -14,6 +14,7 @@ pub enum Error {
         "{input:?} is no address of an NVMe controller: {why}; write a PCIe address such as 0000:01:00.0, \
          or the host of an NVMe/TCP target such as 192.168.1.7, 192.168.1.7:4420 or [fe80::1]:4420"
     )]
+    #[non_exhaustive]
     Address {
         /// What was given, shortened if it is long.
         input: String,
@@ -23,6 +24,7 @@ pub enum Error {
 
     /// DPDK and SPDK could not be started in this process.
     #[error("cannot start SPDK in this process: {why}; {remedy}")]
+    #[non_exhaustive]
     EnvStart {
         /// What DPDK or the check before it said.
         why: String,
@@ -35,6 +37,7 @@ pub enum Error {
         "SPDK runs in this process already ({how}), so other options cannot take effect; start it once, \
          before the first buffer or controller, or use Env::get()"
     )]
+    #[non_exhaustive]
     EnvRunning {
         /// How it was started.
         how: String,
@@ -45,6 +48,7 @@ pub enum Error {
         "this process was forked from process {parent}, in which SPDK runs, and cannot use it: start children \
          with exec (in Python: multiprocessing.get_context('spawn'))"
     )]
+    #[non_exhaustive]
     Forked {
         /// The process that started SPDK.
         parent: u32,
@@ -52,6 +56,7 @@ pub enum Error {
 
     /// DMA memory ran out.
     #[error("no DMA memory for {bytes} bytes: {remedy}")]
+    #[non_exhaustive]
     NoMemory {
         /// How much was asked for.
         bytes: usize,
@@ -61,15 +66,19 @@ pub enum Error {
 
     /// The host of an address cannot be resolved.
     #[error("cannot resolve {host:?}: {why}; check the spelling, or give the IP address")]
+    #[non_exhaustive]
     Resolve {
         /// The host as given.
         host: String,
         /// What the resolver said.
         why: String,
+        /// What the system said, if it was asked.
+        source: Option<io::Error>,
     },
 
     /// Nothing accepts connections there.
     #[error("no connection to {address}: {source}; {remedy}")]
+    #[non_exhaustive]
     Connect {
         /// Host and port.
         address: String,
@@ -81,6 +90,7 @@ pub enum Error {
 
     /// The target, or a step of opening it, did not answer in time.
     #[error("{what} did not finish within {timeout:?}: {remedy}")]
+    #[non_exhaustive]
     Timeout {
         /// What was waited for.
         what: String,
@@ -92,6 +102,7 @@ pub enum Error {
 
     /// The target refused the Fabrics Connect command.
     #[error("the target at {address} refused to connect {what}: {status}; {remedy}")]
+    #[non_exhaustive]
     ConnectRefused {
         /// Host and port.
         address: String,
@@ -105,6 +116,7 @@ pub enum Error {
 
     /// The controller could not be opened.
     #[error("cannot open the controller at {address}: {why}; {remedy}")]
+    #[non_exhaustive]
     Open {
         /// Its address.
         address: String,
@@ -116,6 +128,7 @@ pub enum Error {
 
     /// Discovery listed no subsystem to connect to.
     #[error("discovery at {address} lists no I/O subsystem{why}; create one on the target, or name its NQN")]
+    #[non_exhaustive]
     NothingDiscovered {
         /// Host and port of the discovery controller.
         address: String,
@@ -125,6 +138,7 @@ pub enum Error {
 
     /// The controller was closed, or failed and was not reset.
     #[error("the controller at {address} is {state}; {remedy}")]
+    #[non_exhaustive]
     Dead {
         /// Its address.
         address: String,
@@ -136,6 +150,7 @@ pub enum Error {
 
     /// Something holds on to the controller.
     #[error("the controller at {address} cannot be disconnected: {what}; end it first, or try again")]
+    #[non_exhaustive]
     Busy {
         /// Its address.
         address: String,
@@ -145,6 +160,7 @@ pub enum Error {
 
     /// An I/O queue pair could not be created.
     #[error("cannot create a queue pair of {depth} entries: {why}; {remedy}")]
+    #[non_exhaustive]
     QpairCreate {
         /// Its depth.
         depth: u32,
@@ -156,6 +172,7 @@ pub enum Error {
 
     /// An I/O queue pair could not be deleted.
     #[error("cannot delete queue pair {qid}: {why}; {remedy}")]
+    #[non_exhaustive]
     QpairDelete {
         /// Its identifier.
         qid: u16,
@@ -167,6 +184,7 @@ pub enum Error {
 
     /// The queue pair was deleted, or its connection is gone.
     #[error("queue pair {qid} is {state}; create a new one")]
+    #[non_exhaustive]
     QpairDead {
         /// Its identifier.
         qid: u16,
@@ -176,6 +194,7 @@ pub enum Error {
 
     /// As many commands are outstanding as the queue holds.
     #[error("queue {qid} is full: {outstanding} commands are outstanding; wait for some of them first")]
+    #[non_exhaustive]
     QueueFull {
         /// Its identifier, 0 for the admin queue.
         qid: u16,
@@ -185,6 +204,7 @@ pub enum Error {
 
     /// A command that SPDK would not take.
     #[error("cannot submit opcode {opcode:#04x} to queue {qid}: {why}")]
+    #[non_exhaustive]
     Submit {
         /// Its opcode.
         opcode: u8,
@@ -198,6 +218,7 @@ pub enum Error {
     #[error(
         "the command transfers {needed} bytes, the buffer has {available}: use a larger buffer or fewer blocks"
     )]
+    #[non_exhaustive]
     BufferTooSmall {
         /// What the command transfers.
         needed: u64,
@@ -209,6 +230,7 @@ pub enum Error {
     #[error(
         "a controller cannot be pointed to these {bytes} bytes: {why}; use another offset or a shorter transfer"
     )]
+    #[non_exhaustive]
     DataPointer {
         /// How many.
         bytes: usize,
@@ -221,6 +243,7 @@ pub enum Error {
         "a command of {blocks} blocks has {bytes} bytes, the controller transfers at most {most} at a time (MDTS): \
          use smaller commands"
     )]
+    #[non_exhaustive]
     TransferTooLarge {
         /// How many blocks it has.
         blocks: u32,
@@ -236,6 +259,7 @@ pub enum Error {
 
     /// The controller answered with an error status.
     #[error("{what} failed: {status}")]
+    #[non_exhaustive]
     Command {
         /// What was sent.
         what: String,
@@ -245,6 +269,7 @@ pub enum Error {
 
     /// The namespace does not exist on the controller.
     #[error("there is no namespace {nsid}: {why}")]
+    #[non_exhaustive]
     NoNamespace {
         /// Its identifier.
         nsid: u32,
@@ -258,15 +283,19 @@ pub enum Error {
 
     /// The embedded target did not start, or did not do what it was told.
     #[error("the embedded target failed: {why}; {remedy}")]
+    #[non_exhaustive]
     Target {
         /// What happened, with the end of its log.
         why: String,
         /// The way out.
         remedy: String,
+        /// What the system said, if it was asked.
+        source: Option<io::Error>,
     },
 
     /// A PCI function, or the kernel, did not do what was asked.
     #[error("{function}: {what}: {why}; {remedy}")]
+    #[non_exhaustive]
     Pci {
         /// Which one.
         function: String,
@@ -276,10 +305,13 @@ pub enum Error {
         why: String,
         /// The way out.
         remedy: String,
+        /// What the system said, if it was asked.
+        source: Option<io::Error>,
     },
 
     /// Something on this host uses a PCI function, or what is stored behind it.
     #[error("PCI function {function} is in use: {by}; {remedy}")]
+    #[non_exhaustive]
     InUse {
         /// Its address.
         function: String,
@@ -291,6 +323,7 @@ pub enum Error {
 
     /// The JSON-RPC server for consoles did not start.
     #[error("rpc fail to get the sock {path}: {why}; {remedy}")]
+    #[non_exhaustive]
     Rpc {
         /// Where it was to listen.
         path: String,
@@ -298,10 +331,13 @@ pub enum Error {
         why: String,
         /// The way out.
         remedy: &'static str,
+        /// What the system said, if it was asked.
+        source: Option<io::Error>,
     },
 
     /// The wait was ended from outside, for example by Ctrl-C.
     #[error("{what} was interrupted")]
+    #[non_exhaustive]
     Interrupted {
         /// What was waited for.
         what: String,

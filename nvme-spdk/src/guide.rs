@@ -348,6 +348,33 @@
 //! }
 //! ```
 //!
+//! So is a field that is set in a copy of a command, and thereby lost:
+//!
+//! ```compile_fail
+//! #![deny(unused_must_use)]
+//! # use nvme_spdk::{Command, Qpair};
+//! fn flush(qpair: &Qpair) -> nvme_spdk::Result<()> {
+//!     let command = Command::flush(1);
+//!     command.cdw10(1);
+//!     qpair.execute(&command, None)?.success()?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! What is meant can be said:
+//!
+//! ```
+//! #![deny(unused_must_use)]
+//! # use nvme_spdk::{Command, Qpair};
+//! fn flush(qpair: &Qpair) -> nvme_spdk::Result<()> {
+//!     let _ = qpair.start(&Command::flush(1), None)?;
+//!     let command = Command::flush(1);
+//!     let _ = command.cdw10(1);
+//!     qpair.execute(&command, None)?.success()?;
+//!     Ok(())
+//! }
+//! ```
+//!
 //! A worker or target is gone when it has been joined or stopped:
 //!
 //! ```compile_fail,E0382

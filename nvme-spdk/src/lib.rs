@@ -47,6 +47,12 @@
 //! guide](guide#what-a-device-does-with-memory).
 #![deny(missing_docs)]
 
+#[cfg(not(any(target_os = "linux", docsrs)))]
+compile_error!(
+    "nvme-spdk runs on Linux only: it uses SPDK's hugepages, PCI functions in sysfs and file locks as Linux has them; \
+     build for a Linux target, for example in a virtual machine or a container"
+);
+
 mod buffer;
 mod clock;
 mod cmdlog;
@@ -138,3 +144,8 @@ pub fn spdk_version() -> &'static str {
     let text = unsafe { std::ffi::CStr::from_ptr(spdk_sys::shim_spdk_version()) };
     text.to_str().unwrap_or("SPDK")
 }
+
+/// Its program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use crate::buffer::DmaBuf;
-use crate::command::{Command, admin_opcode, nvm_opcode};
-use crate::constructors::DsmRange;
+use crate::command::{Command, nvm_opcode};
+use crate::constructors::{DsmRange, SecureErase};
 use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::identify::{IdentifyNamespace, LbaFormat};
@@ -39,6 +39,7 @@ use crate::status::Status;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "what it tracks is forgotten with its last handle"]
 pub struct Namespace {
     controller: Controller,
     nsid: u32,
@@ -68,6 +69,9 @@ impl Geometry {
 
 /// The most blocks one command can name: NLB is a 16-bit field, 0's based.
 pub const MOST_BLOCKS: u32 = 65536;
+
+/// The last LBA format there can be: Format NVM has 6 bits for it.
+const LAST_FORMAT: u8 = 63;
 
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -182,20 +186,34 @@ impl Namespace {
         skip_tokens(blocks.saturating_sub(there));
     }
 
-    /// Formats it (NVM command set specification, "Format NVM command"): waits, refreshes what is known of it and
-    /// forgets its checksums.
+    /// Formats it with one of its LBA formats, 0 to 63 (NVM command set specification, "Format NVM command"): waits,
+    /// refreshes what is known of it and forgets its checksums. A format that the controller refuses changes none of
+    /// that; after one that has taken too long, or was ended in the middle, call [`formatted`](Self::formatted).
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use nvme_spdk::{Namespace, SecureErase};
+    /// # fn format(namespace: &Namespace) -> Result<(), Box<dyn std::error::Error>> {
+    /// let format = namespace.identify().find_format(4096, 0).ok_or("no blocks of 4 KiB")?;
+    /// namespace.format_nvm(format, SecureErase::None, Duration::from_secs(100))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Command`] with the status if the controller refuses, and those of
-    /// [`Controller::execute_within`].
-    pub fn format_nvm(&self, format: u8, secure_erase: u8, timeout: Duration) -> Result<()> {
-        let command = Command::admin(admin_opcode::FORMAT_NVM)
-            .nsid(self.nsid)
-            .cdw10(u32::from(secure_erase & 0x7) << 9 | u32::from(format & 0xf));
+    /// [`Error::InvalidArgument`] for a format above 63, [`Error::Command`] with the status if the controller refuses,
+    /// and those of [`Controller::execute_within`] and [`refresh`](Self::refresh).
+    pub fn format_nvm(&self, format: u8, erase: SecureErase, timeout: Duration) -> Result<()> {
+        if format > LAST_FORMAT {
+            return Err(Error::InvalidArgument(format!(
+                "a namespace has LBA formats 0 to {LAST_FORMAT}, not {format}; IdentifyNamespace::find_format finds \
+                 the one of a block size"
+            )));
+        }
+        let command = Command::format_nvm(self.nsid, format, erase);
         let completed = self.controller.execute_within(&command, None, timeout)?;
-        self.formatted()?;
         match completed.completion.status() {
-            Status::SUCCESS => Ok(()),
+            Status::SUCCESS => self.formatted(),
             status => Err(Error::Command { what: format!("Format NVM of namespace {}", self.nsid), status }),
         }
     }
@@ -222,8 +240,8 @@ impl Namespace {
     /// command"), and waits, at most 10 seconds.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`], [`Error::InvalidArgument`] outside 1 to 65536 blocks, [`Error::Command`] with
-    /// the status if the controller refuses, and those of [`Qpair::execute`].
+    /// [`Error::BufferTooSmall`], [`Error::InvalidArgument`] outside 1 to 65536 blocks and for a queue pair of another
+    /// controller, [`Error::Command`] with the status if the controller refuses, and those of [`Qpair::execute`].
     pub fn read(&self, qpair: &Qpair, buffer: &DmaBuf, lba: u64, blocks: u32) -> Result<Completed> {
         self.transfer(nvm_opcode::READ, "Read", qpair, buffer, lba, blocks)
     }
@@ -242,7 +260,8 @@ impl Namespace {
     /// 10 seconds.
     ///
     /// # Errors
-    /// [`Error::Command`] with the status if the controller refuses, and those of [`Qpair::execute`].
+    /// [`Error::InvalidArgument`] for a queue pair of another controller, [`Error::Command`] with the status if the
+    /// controller refuses, and those of [`Qpair::execute`].
     pub fn flush(&self, qpair: &Qpair) -> Result<Completed> {
         self.run(qpair, &Command::flush(self.nsid), None, "Flush")
     }
@@ -276,7 +295,7 @@ impl Namespace {
     }
 
     fn run(&self, qpair: &Qpair, command: &Command, data: Option<Data>, name: &str) -> Result<Completed> {
-        let completed = qpair.lane().execute(Kind::Raw, command, data, TRANSFER_TIMEOUT)?;
+        let completed = self.ours(qpair)?.lane().execute(Kind::Raw, command, data, TRANSFER_TIMEOUT)?;
         match completed.completion.status() {
             Status::SUCCESS => Ok(completed),
             status => Err(Error::Command { what: format!("{name} of namespace {}", self.nsid), status }),
@@ -292,6 +311,7 @@ impl Namespace {
         lba: u64,
         blocks: u32,
     ) -> Result<Completed> {
+        let qpair = self.ours(qpair)?;
         let command = Command::range(opcode, self.nsid, lba, blocks);
         let data = self.data(buffer, 0, buffer.len(), blocks)?;
         if opcode == nvm_opcode::WRITE && self.is_tracked() {
@@ -321,8 +341,8 @@ impl Namespace {
     /// `offset` on.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`], [`Error::InvalidArgument`] outside 1 to 65536 blocks, and those of
-    /// [`Qpair::submit`].
+    /// [`Error::BufferTooSmall`], [`Error::InvalidArgument`] outside 1 to 65536 blocks and for a queue pair of another
+    /// controller, and those of [`Qpair::submit`].
     pub fn submit_read(
         &self,
         qpair: &Qpair,
@@ -348,17 +368,19 @@ impl Namespace {
         lba: u64,
         blocks: u32,
     ) -> Result<Token> {
+        let qpair = self.ours(qpair)?;
         let (command, data) = self.writing(buffer, offset, lba, blocks)?;
-        self.submit(qpair, &command, data)
+        qpair.lane().submit(Kind::Transfer, &command, Some(data))
     }
 
     /// Sends a Read or Write of any form without waiting. What goes through here and the functions above counts
-    /// as traffic in [consoles](crate::rpc); what goes to the queue pair directly does not.
+    /// as traffic in [consoles](crate::rpc); what goes to the queue pair directly does not. The command is sent as it
+    /// is: if it names another namespace of the controller, it goes there.
     ///
     /// # Errors
-    /// Those of [`Qpair::submit`].
+    /// [`Error::InvalidArgument`] for a queue pair of another controller, and those of [`Qpair::submit`].
     pub fn submit(&self, qpair: &Qpair, command: &Command, data: Data) -> Result<Token> {
-        qpair.lane().submit(Kind::Transfer, command, Some(data))
+        self.ours(qpair)?.lane().submit(Kind::Transfer, command, Some(data))
     }
 
     /// Sends a Read (NVM command set specification, "Read command") now, into a buffer from byte `offset` on;
@@ -392,16 +414,40 @@ impl Namespace {
         lba: u64,
         blocks: u32,
     ) -> Result<Pending> {
+        let qpair = self.ours(qpair)?;
         let (command, data) = self.writing(buffer, offset, lba, blocks)?;
-        self.start(qpair, &command, data)
+        qpair.start_as(Kind::Transfer, &command, Some(data))
     }
 
     /// As [`submit`](Self::submit), with a future for the completion.
     ///
     /// # Errors
-    /// Those of [`Qpair::start`].
+    /// [`Error::InvalidArgument`] for a queue pair of another controller, and those of [`Qpair::start`].
     pub fn start(&self, qpair: &Qpair, command: &Command, data: Data) -> Result<Pending> {
-        qpair.start_as(Kind::Transfer, command, Some(data))
+        self.ours(qpair)?.start_as(Kind::Transfer, command, Some(data))
+    }
+
+    /// The queue pair, if it is of the same controller: with another one, the identifier stands for something else.
+    #[inline]
+    fn ours<'q>(&self, qpair: &'q Qpair) -> Result<&'q Qpair> {
+        if Arc::ptr_eq(self.controller.inner(), qpair.controller()) {
+            Ok(qpair)
+        } else {
+            Err(self.foreign(qpair))
+        }
+    }
+
+    #[cold]
+    fn foreign(&self, qpair: &Qpair) -> Error {
+        Error::InvalidArgument(format!(
+            "queue pair {} was created on another controller ({}) than the one that namespace {} is of ({}): each \
+             connect makes a controller of its own, also to the same address; use create_qpair of \
+             Namespace::controller, or of a clone of it",
+            qpair.qid(),
+            qpair.controller().address(),
+            self.nsid,
+            self.controller.address()
+        ))
     }
 
     /// The part of a buffer that `blocks` blocks take, from byte `offset` on, checked against the `available`

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 
 /// What to fill a buffer with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pattern {
     /// All bits zero.
     Zeros,

@@ -433,6 +433,10 @@ impl Qpair {
         self.lane.is_freed()
     }
 
+    pub(crate) fn controller(&self) -> &Arc<Inner> {
+        &self.controller
+    }
+
     pub(crate) fn lane(&self) -> &Arc<IoLane> {
         &self.lane
     }

@@ -4,6 +4,36 @@
 //! goes with the SPDK that was built against: what is written with them is not covered by the promises of this crate's
 //! version number. [`sys`] binds the few functions that this crate itself needs: cast the pointers for bindings of
 //! your own, made from the headers of the same SPDK.
+//!
+//! ```no_run
+//! # use nvme_spdk::{Controller, Qpair, Result, raw};
+//! # fn lend(controller: &Controller, qpair: &Qpair) -> Result<()> {
+//! // SAFETY: the handles are looked at, and not kept.
+//! let handle = unsafe { raw::with_controller(controller, |ctrlr| ctrlr.addr())? };
+//! // SAFETY: as above.
+//! let same = unsafe { raw::with_qpair(qpair, |ctrlr, _| ctrlr.addr() == handle)? };
+//! # let _ = same;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! None of it without saying so:
+//!
+//! ```compile_fail,E0133
+//! # use nvme_spdk::{Controller, Result, raw};
+//! # fn lend(controller: &Controller) -> Result<()> {
+//! let handle = raw::with_controller(controller, |ctrlr| ctrlr.addr())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ```compile_fail,E0133
+//! # use nvme_spdk::{Qpair, Result, raw};
+//! # fn lend(qpair: &Qpair) -> Result<()> {
+//! let handle = raw::with_qpair(qpair, |ctrlr, _| ctrlr.addr())?;
+//! # Ok(())
+//! # }
+//! ```
 
 use std::ptr::NonNull;
 

@@ -9,11 +9,19 @@ use crate::transport::Address;
 
 /// What one discovery service says.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Discovered {
     /// Where it is.
     pub service: Address,
     /// Its entries, or why it cannot be asked.
     pub entries: Result<Vec<DiscoveryEntry>>,
+}
+
+impl Discovered {
+    /// What a service has answered.
+    pub fn new(service: Address, entries: Result<Vec<DiscoveryEntry>>) -> Self {
+        Discovered { service, entries }
+    }
 }
 
 /// More services than anybody has: what refers to ever new ones comes to an end.

@@ -13,7 +13,8 @@ use crate::transport::{Address, AddressError, DEFAULT_TCP_PORT, PciAddress, pars
 ///
 /// Keys and values, in any order and with spaces between them; keys are `trtype` (`TCP` or `PCIe`), `traddr`,
 /// `trsvcid` (the port, 4420 by default), `adrfam`, `subnqn`, `hostnqn`, `priority` (of the sockets) and `ns` (one
-/// namespace). A plain [`Address`] is taken as well.
+/// namespace). A plain [`Address`] is taken as well. One is made from a text, or from an [`Address`] with its fields set
+/// afterwards.
 ///
 /// ```
 /// use nvme_spdk::{Address, TransportId};
@@ -27,6 +28,7 @@ use crate::transport::{Address, AddressError, DEFAULT_TCP_PORT, PciAddress, pars
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TransportId {
     /// Where it is.
     pub address: Address,
@@ -96,49 +98,46 @@ impl<'a> Keys<'a> {
         })
     }
 
-    fn read(text: &'a str) -> Result<Self, AddressError> {
+    fn read(text: &'a str) -> Result<Self, String> {
         let mut keys = Keys::default();
         for word in text.split_whitespace() {
             // Both are SPDK's.
             let (key, value) = word
                 .split_once([':', '='])
-                .ok_or_else(|| AddressError(format!("{:?} is no key:value", shorten(word, 40))))?;
+                .ok_or_else(|| format!("{:?} is no key:value", shorten(word, 40)))?;
             let place = keys.place(&key.to_ascii_lowercase()).ok_or_else(|| {
-                AddressError(format!(
+                format!(
                     "{:?} is no key; there are trtype, adrfam, traddr, trsvcid, subnqn, hostnqn, priority, ns",
                     shorten(key, 40)
-                ))
+                )
             })?;
             if value.is_empty() {
-                return Err(AddressError(format!("{key} has no value")));
+                return Err(format!("{key} has no value"));
             }
             if place.replace(value).is_some() {
-                return Err(AddressError(format!("{key} is there twice")));
+                return Err(format!("{key} is there twice"));
             }
         }
         Ok(keys)
     }
 
-    fn address(&self) -> Result<Address, AddressError> {
-        let traddr = self.traddr.ok_or_else(|| AddressError("traddr is missing".to_owned()))?;
+    fn address(&self) -> Result<Address, String> {
+        let traddr = self.traddr.ok_or_else(|| "traddr is missing".to_owned())?;
         let pcie = match self.trtype.map(str::to_ascii_lowercase).as_deref() {
             Some("pcie") => true,
             Some("tcp") => false,
             // As for a plain address: what looks like a PCI function is one.
             None => pci_function(traddr).is_ok(),
             Some(_) => {
-                return Err(AddressError(format!(
+                return Err(format!(
                     "trtype is PCIe or TCP here, not {:?}",
                     shorten(self.trtype.unwrap_or_default(), 20)
-                )));
+                ));
             }
         };
         if pcie {
             if let Some(port) = self.trsvcid {
-                return Err(AddressError(format!(
-                    "trsvcid:{} is for TCP; a PCI function has no port",
-                    shorten(port, 20)
-                )));
+                return Err(format!("trsvcid:{} is for TCP; a PCI function has no port", shorten(port, 20)));
             }
             return Ok(Address::Pcie(pci_function(traddr)?));
         }
@@ -147,43 +146,48 @@ impl<'a> Keys<'a> {
         // The rules of a host are those of an address without a port.
         let with_port =
             if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        match with_port.parse::<Address>()? {
+        match Address::read(&with_port)? {
             address @ Address::Tcp { .. } => Ok(address),
-            Address::Pcie(_) => Err(AddressError(format!("{traddr} is a PCI function, no host for TCP"))),
+            Address::Pcie(_) => Err(format!("{traddr} is a PCI function, no host for TCP")),
         }
     }
 }
 
 /// SPDK also takes dots all through, as colons separate keys and values.
-fn pci_function(traddr: &str) -> Result<PciAddress, AddressError> {
+fn pci_function(traddr: &str) -> Result<PciAddress, String> {
     let dots: Vec<_> = traddr.split('.').collect();
     match dots.as_slice() {
-        [domain, bus, device, function] => format!("{domain}:{bus}:{device}.{function}").parse(),
-        _ => traddr.parse(),
+        [domain, bus, device, function] => PciAddress::read(&format!("{domain}:{bus}:{device}.{function}")),
+        _ => PciAddress::read(traddr),
     }
 }
 
-fn number<T: FromStr>(key: &str, text: Option<&str>) -> Result<Option<T>, AddressError> {
-    text.map(|text| {
-        text.parse().map_err(|_| AddressError(format!("{key} {:?} is no number", shorten(text, 20))))
-    })
-    .transpose()
+fn number<T: FromStr>(key: &str, text: Option<&str>) -> Result<Option<T>, String> {
+    text.map(|text| text.parse().map_err(|_| format!("{key} {:?} is no number", shorten(text, 20))))
+        .transpose()
 }
 
 impl FromStr for TransportId {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        TransportId::read(text).map_err(|why| AddressError::new(text, why))
+    }
+}
+
+impl TransportId {
+    /// The identifier, or what is wrong with the text.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
         if !has_keys(text) {
-            return Ok(text.parse::<Address>()?.into());
+            return Ok(Address::read(text)?.into());
         }
         let keys = Keys::read(text)?;
         let address = keys.address()?;
         match (keys.adrfam.map(str::to_ascii_lowercase).as_deref(), &address) {
             (None | Some("ipv4" | "ipv6"), Address::Tcp { .. }) | (None, Address::Pcie(_)) => {}
-            (_, Address::Pcie(_)) => return Err(AddressError("adrfam is for TCP".to_owned())),
+            (_, Address::Pcie(_)) => return Err("adrfam is for TCP".to_owned()),
             (Some(_), Address::Tcp { .. }) => {
-                return Err(AddressError("adrfam is IPv4 or IPv6 for TCP".to_owned()));
+                return Err("adrfam is IPv4 or IPv6 for TCP".to_owned());
             }
         }
         Ok(TransportId {

@@ -216,6 +216,7 @@ fn value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
         Value::Number(number) | Value::Hex(number) => number.into_pyobject(py)?.into_any(),
         Value::Text(text) => text.into_pyobject(py)?.into_any(),
         Value::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
+        other => other.to_string().into_pyobject(py)?.into_any(),
     })
 }
 

@@ -108,7 +108,7 @@ pub(crate) fn discover(
             return discover_with_referrals(&address, &options);
         }
         let entries = Ok(nvme_spdk::discover(&address, &options)?);
-        Ok(vec![nvme_spdk::Discovered { service: address.clone(), entries }])
+        Ok(vec![nvme_spdk::Discovered::new(address.clone(), entries)])
     };
     let mut all = Vec::new();
     for discovered in py.detach(ask).map_err(errors::enumerate)? {

@@ -117,8 +117,8 @@ fn deliver(py: Python<'_>, queue: &impl Queue, completed: &Completed) -> PyResul
             dispatch(py, callback.as_ref(), &completed.completion)?;
             Ok(false)
         }
-        // Its callback has run.
-        Outcome::Late => Ok(true),
+        // Late: its callback has run.
+        _ => Ok(true),
     }
 }
 

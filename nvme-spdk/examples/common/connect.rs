@@ -44,7 +44,7 @@ pub struct Where {
 }
 
 fn transport_id(text: &str) -> Result<TransportId, nvme_spdk::Error> {
-    text.parse().map_err(|why: nvme_spdk::AddressError| why.of(text))
+    Ok(text.parse()?)
 }
 
 /// The controllers of a tool, and the embedded target if it runs.
@@ -72,10 +72,9 @@ impl Where {
         if ids.is_empty() {
             let started = Target::start()?;
             eprintln!("no controller given (-r): using an embedded target at {}", started.address());
-            ids.push(TransportId {
-                subnqn: Some(started.subnqn().to_owned()),
-                ..TransportId::from(started.address().clone())
-            });
+            let mut id = TransportId::from(started.address().clone());
+            id.subnqn = Some(started.subnqn().to_owned());
+            ids.push(id);
             target = Some(started);
         }
         Ok(Place { ids, options, _target: target })
@@ -94,6 +93,7 @@ pub fn name(controller: &Controller) -> String {
     match controller.address() {
         Address::Pcie(function) => format!("PCIE ({function})"),
         Address::Tcp { host, .. } => format!("TCP  (addr:{host} subnqn:{})", controller.subnqn()),
+        other => other.to_string(),
     }
 }
 

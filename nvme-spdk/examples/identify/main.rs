@@ -84,8 +84,12 @@ fn expand(place: &Place, id: &TransportId) -> Result<Vec<TransportId>> {
     if !id.address.is_tcp() || id.subnqn.is_some() {
         return Ok(vec![id.clone()]);
     }
-    let with =
-        |address: Address, nqn: &str| TransportId { address, subnqn: Some(nqn.to_owned()), ..id.clone() };
+    let with = |address: Address, nqn: &str| {
+        let mut id = id.clone();
+        id.address = address;
+        id.subnqn = Some(nqn.to_owned());
+        id
+    };
     let mut found = vec![with(id.address.clone(), DISCOVERY_NQN)];
     for entry in discover(&id.address, &id.options(place.options.clone()))? {
         if entry.kind != SubsystemKind::Nvme {

@@ -54,6 +54,7 @@ pub(super) enum Line {
 ///
 /// Serializes as a number, or as text: numbers above 64 bits in decimal digits, bytes in hexadecimal ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Value {
     /// A number that counts something.
     Number(u128),

@@ -20,6 +20,7 @@ use crate::command::{Command, Completion};
 /// # Ok::<(), nvme_spdk::decode::UnknownKind>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// A submission queue entry of the admin queue.
     AdminCommand,

@@ -65,7 +65,7 @@ fn folded(crc: u32) -> u32 {
 /// How a block that was read differs from what it should hold.
 ///
 /// Displays in the words that test logs are searched for: `crc mismatch: lba 0x10, expected crc …`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Mismatch {
     /// The block was made unreadable by Write Uncorrectable, and yet it was read.

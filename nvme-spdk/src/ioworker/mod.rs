@@ -52,6 +52,7 @@ use gate::GATE;
 /// println!("{:.0} IOPS, 99.9 % within {:?}", report.iops(), report.latency.percentile(99.9));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[must_use = "it is stopped when it is dropped; its report comes from join()"]
 pub struct IoWorker {
     control: Arc<Control>,
     thread: Option<JoinHandle<Report>>,

@@ -45,7 +45,8 @@ pub struct Report {
 }
 
 /// Why a worker ended before its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub enum Failure {
     /// The controller answered a command with an error; the first of them.
     Status(Status),
@@ -72,6 +73,8 @@ impl fmt::Display for Failure {
         }
     }
 }
+
+impl std::error::Error for Failure {}
 
 impl Report {
     /// Commands per second, over the whole run.

@@ -55,6 +55,7 @@ pub struct Workload {
 
 /// One of the sizes that commands of a workload have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "it does nothing until a workload has it; setters return a changed copy"]
 pub struct IoSize {
     pub(crate) blocks: u32,
     pub(crate) align: u32,

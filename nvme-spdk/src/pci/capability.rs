@@ -40,6 +40,7 @@ pub mod extended_capability_id {
 
 /// An entry of the list of capabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Capability {
     /// Capability ID.
     pub id: u8,
@@ -49,6 +50,7 @@ pub struct Capability {
 
 /// An entry of the list of extended capabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ExtendedCapability {
     /// PCI Express Extended Capability ID.
     pub id: u16,

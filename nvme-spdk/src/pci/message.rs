@@ -20,6 +20,7 @@ pub struct BarOffset {
 
 /// Where the MSI-X table is: entries of 16 bytes each (PCI Express Base Specification, "MSI-X Table Structure").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MsixTable {
     /// Which Base Address Register, 0 to 5.
     pub bar: u8,
@@ -47,11 +48,19 @@ pub struct Msi {
 
 /// What a function writes to memory to interrupt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
     /// Where to, a multiple of 4.
     pub address: u64,
     /// What; of several messages the lowest bits tell which it is.
     pub data: u16,
+}
+
+impl Message {
+    /// One that writes `data` to `address`.
+    pub const fn new(address: u64, data: u16) -> Self {
+        Message { address, data }
+    }
 }
 
 fn field<const N: usize>(config: &[u8], at: usize) -> Option<[u8; N]> {

@@ -202,6 +202,7 @@ impl Function {
             what,
             why: format!("{text:?} is no number"),
             remedy: "please report this".to_owned(),
+            source: None,
         })
     }
 
@@ -235,6 +236,7 @@ impl Function {
             remedy: "list the NVMe controllers with: lspci -D -d ::0108; look for one that was removed with, as root: \
                      echo 1 > /sys/bus/pci/rescan"
                 .to_owned(),
+            source: None,
         }
     }
 
@@ -244,6 +246,7 @@ impl Function {
             what: what.to_owned(),
             why: why.into(),
             remedy: remedy.into(),
+            source: None,
         }
     }
 }

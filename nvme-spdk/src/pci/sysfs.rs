@@ -69,7 +69,13 @@ pub(super) fn explain(function: String, what: &str, error: io::Error, patience: 
         ErrorKind::NotFound => "this kernel or this function has no such control; see lspci -vv",
         _ => "see the kernel's log: dmesg",
     };
-    Error::Pci { function, what: what.to_owned(), why: error.to_string(), remedy: remedy.to_owned() }
+    Error::Pci {
+        function,
+        what: what.to_owned(),
+        why: error.to_string(),
+        remedy: remedy.to_owned(),
+        source: Some(error),
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +107,18 @@ mod tests {
 
     fn text_of(path: &Path) -> String {
         super::text(path).unwrap()
+    }
+
+    #[test]
+    fn an_error_keeps_what_the_kernel_said() {
+        let said = io::Error::from_raw_os_error(libc::EBUSY);
+        let error = explain("PCI function 0000:01:00.0".to_owned(), "resetting it", said, Duration::ZERO);
+        assert_eq!(
+            error.to_string(),
+            "PCI function 0000:01:00.0: resetting it: Device or resource busy (os error 16); see the kernel's log: dmesg"
+        );
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.and_then(io::Error::raw_os_error), Some(libc::EBUSY));
     }
 
     #[test]

@@ -191,10 +191,11 @@ impl Core {
         };
         let (address, len) = match data {
             Some(data) => {
+                let len = data.transferred()?;
                 // SAFETY: Data::new checked that the offset lies inside the allocation.
                 let address = unsafe { data.buffer.as_ptr().add(data.offset) };
                 self.slots()[index].buffer.set(Some(data.buffer));
-                (address.cast::<c_void>(), data.len)
+                (address.cast::<c_void>(), len)
             }
             None => (std::ptr::null_mut(), 0),
         };

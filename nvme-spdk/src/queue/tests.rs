@@ -314,3 +314,19 @@ proptest! {
         prop_assert!(buffers.iter_mut().all(|buffer| buffer.get_mut().is_some()), "a slot keeps a buffer");
     }
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "it has 4 GiB")]
+fn a_buffer_no_command_can_transfer_is_refused_as_a_whole() {
+    let (queue, device) = (queue(1), Memory::default());
+    let mut large = DmaBuf::on_heap(1 << 32);
+    let whole = queue.submit(&Command::read(1, 0, 1), Some(Data::from(&large)), false, &device.send());
+    assert!(
+        matches!(&whole, Err(Error::InvalidArgument(why)) if why.contains("4294967296 bytes")),
+        "{whole:?}"
+    );
+    assert!(large.get_mut().is_some(), "the queue has not kept it");
+    let most = Data::new(&large, 1, u32::MAX as usize).unwrap();
+    queue.submit(&Command::read(1, 0, 1), Some(most), false, &device.send()).unwrap();
+    device.complete(0, Status::SUCCESS);
+}

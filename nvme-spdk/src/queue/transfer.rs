@@ -39,7 +39,7 @@ pub(crate) const MOST_PAGES: usize = spdk_sys::SHIM_PCIE_MOST_PAGES as usize;
 pub struct Data {
     pub(super) buffer: DmaBuf,
     pub(super) offset: usize,
-    pub(super) len: u32,
+    len: usize,
 }
 
 /// How far into a page data begins, and into how many pages it reaches.
@@ -70,10 +70,20 @@ impl Data {
                 available: buffer.len().saturating_sub(offset) as u64,
             });
         }
-        let len = u32::try_from(len).map_err(|_| {
-            Error::InvalidArgument(format!("a command transfers less than 4 GiB, not {len} bytes"))
-        })?;
-        Ok(Data { buffer: buffer.clone(), offset, len })
+        let data = Data { buffer: buffer.clone(), offset, len };
+        data.transferred()?;
+        Ok(data)
+    }
+
+    /// How many bytes, as SPDK takes it: a whole buffer may be too large.
+    #[inline]
+    pub(super) fn transferred(&self) -> Result<u32> {
+        u32::try_from(self.len).map_err(|_| {
+            Error::InvalidArgument(format!(
+                "a command transfers less than 4 GiB, not {} bytes: name a part of the buffer with Data::new",
+                self.len
+            ))
+        })
     }
 
     /// The same data, if a controller can be told where it is with two PRP entries and one page of a PRP list
@@ -107,20 +117,21 @@ impl Data {
     /// How many bytes.
     #[expect(clippy::len_without_is_empty, reason = "an empty transfer is a transfer")]
     pub fn len(&self) -> usize {
-        self.len as usize
+        self.len
     }
 }
 
 impl From<&DmaBuf> for Data {
-    /// The whole buffer.
+    /// The whole buffer. If that is 4 GiB or more, no command takes it: submitting it ends with
+    /// [`Error::InvalidArgument`].
     fn from(buffer: &DmaBuf) -> Self {
-        let len = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        Data { buffer: buffer.clone(), offset: 0, len }
+        Data { buffer: buffer.clone(), offset: 0, len: buffer.len() }
     }
 }
 
 /// How a command came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The controller completed it.
     Answered,

@@ -66,7 +66,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::error::{Error, Result};
 use crate::signals;
-use socket::Place;
+use socket::{Place, Problem};
 
 /// Where consoles look.
 pub const DEFAULT_PATH: &str = "/var/tmp/pynvme.sock";
@@ -84,6 +84,7 @@ pub fn default_path() -> Option<PathBuf> {
 
 /// A running server. Dropping it ends it and removes the socket; a fork of the process leaves it alone.
 #[derive(Debug)]
+#[must_use = "it serves until it is dropped"]
 pub struct Server {
     parts: Option<Parts>,
     pid: u32,
@@ -108,10 +109,9 @@ impl Server {
     /// [`Error::Rpc`] when another process serves there, or nothing can be created there.
     pub fn start(path: impl AsRef<Path>) -> Result<Server> {
         let path = path.as_ref();
-        let failed = |(why, remedy): (String, &'static str)| Error::Rpc {
-            path: path.display().to_string(),
-            why,
-            remedy,
+        let failed = |problem: Problem| {
+            let Problem { why, remedy, source } = problem;
+            Error::Rpc { path: path.display().to_string(), why, remedy, source }
         };
         let (place, listener) = Place::take(path).map_err(failed)?;
         let start = || {
@@ -123,7 +123,8 @@ impl Server {
             Ok((life, thread))
         };
         let (life, thread) = start().map_err(|e: std::io::Error| {
-            failed((e.to_string(), "raise the limits on threads and open files"))
+            let remedy = "raise the limits on threads and open files";
+            failed(Problem { why: e.to_string(), remedy, source: Some(e) })
         })?;
         let parts = Some(Parts { thread, life, place });
         Ok(Server { parts, pid: std::process::id(), path: path.to_owned() })

@@ -12,8 +12,13 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// What is wrong, and what to do about it.
-pub(super) type Problem = (String, &'static str);
+/// What is wrong, what to do about it, and what the system said.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub why: String,
+    pub remedy: &'static str,
+    pub source: Option<io::Error>,
+}
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -35,11 +40,14 @@ pub(super) struct Place {
 impl Place {
     /// Makes the socket, in place of one that a dead process has left.
     pub(super) fn take(path: &Path) -> Result<(Place, UnixListener), Problem> {
-        let remedy =
-            "remove what is left there, or name another path with NVME_RPC_SOCKET (empty for no server)";
+        let failed = |e: io::Error| Problem {
+            why: e.to_string(),
+            remedy: "remove what is left there, or name another path with NVME_RPC_SOCKET (empty for no server)",
+            source: Some(e),
+        };
         let lock = Lock::take(path)?;
-        let listener = bind(path).map_err(|e| (e.to_string(), remedy))?;
-        let file = fs::symlink_metadata(path).map_err(|e| (e.to_string(), remedy))?;
+        let listener = bind(path).map_err(failed)?;
+        let file = fs::symlink_metadata(path).map_err(failed)?;
         let forks = [lock.file.as_raw_fd(), listener.as_raw_fd()].map(NotInForks::new);
         let place =
             Place { path: path.to_owned(), file: (file.dev(), file.ino()), _forks: forks, _lock: lock };
@@ -145,17 +153,20 @@ impl Lock {
                 Ok(None) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) => {
-                    return Err((
-                        format!("{}: {e}", path.display()),
-                        "remove it if its process is gone, or name another path with NVME_RPC_SOCKET (empty for no server)",
-                    ));
+                    return Err(Problem {
+                        why: format!("{}: {e}", path.display()),
+                        remedy: "remove it if its process is gone, or name another path with NVME_RPC_SOCKET (empty for \
+                                 no server)",
+                        source: Some(e),
+                    });
                 }
             }
         }
-        Err((
-            "another process serves there".to_owned(),
-            "end the other one, or name another path with NVME_RPC_SOCKET (empty for no server)",
-        ))
+        Err(Problem {
+            why: "another process serves there".to_owned(),
+            remedy: "end the other one, or name another path with NVME_RPC_SOCKET (empty for no server)",
+            source: None,
+        })
     }
 
     fn attempt(path: &Path) -> io::Result<Option<File>> {
@@ -271,7 +282,7 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("a.sock");
         let (place, _listener) = Place::take(&path).unwrap();
-        assert!(Place::take(&path).unwrap_err().0.contains("another process"));
+        assert!(Place::take(&path).unwrap_err().why.contains("another process"));
         drop(place);
         let (place, _listener) = Place::take(&path).unwrap();
         drop(place);
@@ -317,7 +328,7 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("a.sock");
         fs::write(&path, "precious").unwrap();
-        assert!(Place::take(&path).unwrap_err().0.contains("no socket"));
+        assert!(Place::take(&path).unwrap_err().why.contains("no socket"));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
         // A link in place of the lock is not followed.
         let elsewhere = folder.path().join("b.sock");

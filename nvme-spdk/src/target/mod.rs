@@ -32,6 +32,7 @@ use process::{Folder, Process};
 /// assert_eq!(controller.namespace(2)?.lba_size(), 512);
 /// # Ok::<(), nvme_spdk::Error>(())
 /// ```
+#[must_use = "it is stopped when it is dropped"]
 pub struct Target {
     address: Address,
     subnqn: String,
@@ -195,6 +196,7 @@ impl TargetBuilder {
         self.shape.make_files().map_err(|e| Error::Target {
             why: format!("the files of its namespaces cannot be made ({e})"),
             remedy: "check that the folder is there, and the space left on its disk".to_owned(),
+            source: Some(e),
         })?;
         folder.write_config(&self.shape.to_json(port))?;
         let hugepages = Hugepages::read().free >= HUGEPAGES;
@@ -219,7 +221,7 @@ impl Target {
                 } else {
                     "see the log; with little memory choose a smaller target".to_owned()
                 };
-                return Err(Error::Target { why, remedy });
+                return Err(Error::Target { why, remedy, source: None });
             }
             if self.rpc("spdk_get_version", Value::Null).is_ok() {
                 return Ok(());
@@ -234,6 +236,7 @@ impl Target {
                         self.folder.complaint()
                     ),
                     remedy: "see whether the machine is overloaded".to_owned(),
+                    source: None,
                 });
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -246,6 +249,7 @@ fn free_port(listen: IpAddr) -> Result<u16> {
     found.map(|address| address.port()).map_err(|e| Error::Target {
         why: format!("no free port at {listen} ({e})"),
         remedy: "check that this is an address of this host, and that its interface is up".to_owned(),
+        source: Some(e),
     })
 }
 

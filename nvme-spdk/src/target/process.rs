@@ -32,6 +32,7 @@ pub(super) fn find_program() -> Result<PathBuf> {
     candidates.find(|file| file.is_file()).ok_or_else(|| Error::Target {
         why: "its program, nvmf_tgt, is neither in the SPDK tree this was built with nor in PATH".to_owned(),
         remedy: "in a checkout run `make setup`; elsewhere set NVMF_TGT to an nvmf_tgt of SPDK".to_owned(),
+        source: None,
     })
 }
 
@@ -48,11 +49,11 @@ impl Folder {
         // The owner's identifier tells sweep() later whether anybody still needs it.
         let folder = tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir();
         let owner = std::process::id();
-        folder.map(|folder| Folder { owner, folder }).map_err(|e| cannot("make a folder for it", &e))
+        folder.map(|folder| Folder { owner, folder }).map_err(|e| cannot("make a folder for it", e))
     }
 
     pub(super) fn write_config(&self, config: &Value) -> Result<()> {
-        fs::write(self.config(), config.to_string()).map_err(|e| cannot("write its configuration", &e))
+        fs::write(self.config(), config.to_string()).map_err(|e| cannot("write its configuration", e))
     }
 
     fn config(&self) -> PathBuf {
@@ -84,10 +85,11 @@ impl Drop for Folder {
     }
 }
 
-fn cannot(what: &str, why: &io::Error) -> Error {
+fn cannot(what: &str, why: io::Error) -> Error {
     Error::Target {
         why: format!("cannot {what} ({why})"),
         remedy: "free space in the temporary folder".to_owned(),
+        source: Some(why),
     }
 }
 
@@ -128,8 +130,8 @@ impl Process {
         hugepages: bool,
         megabytes: u32,
     ) -> Result<Self> {
-        let log = File::create(folder.log()).map_err(|e| cannot("create its log", &e))?;
-        let log_too = log.try_clone().map_err(|e| cannot("create its log", &e))?;
+        let log = File::create(folder.log()).map_err(|e| cannot("create its log", e))?;
+        let log_too = log.try_clone().map_err(|e| cannot("create its log", e))?;
         let mut command = Command::new(program);
         command
             .arg("--json")
@@ -153,6 +155,7 @@ impl Process {
         Self::keep(command, owner).map_err(|why| Error::Target {
             why: format!("{} cannot be run ({why})", program.display()),
             remedy: "run `make setup`, or set NVMF_TGT to an nvmf_tgt of SPDK".to_owned(),
+            source: Some(why),
         })
     }
 

@@ -30,6 +30,7 @@ pub const DEFAULT_TCP_PORT: u16 = 4420;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Address {
     /// A PCI function.
     Pcie(PciAddress),
@@ -82,12 +83,19 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let wrong = |why: &str| AddressError(why.to_owned());
+        Address::read(text).map_err(|why| AddressError::new(text, why))
+    }
+}
+
+impl Address {
+    /// The address, or what is wrong with the text.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        let wrong = |why: &str| why.to_owned();
         if text.is_empty() {
             return Err(wrong("it is empty"));
         }
         if transport_id::has_keys(text) {
-            let id: TransportId = text.parse()?;
+            let id = TransportId::read(text)?;
             if (&id.subnqn, &id.hostnqn, id.priority, id.nsid) != (&None, &None, None, None) {
                 return Err(wrong("it says more than where a controller is: that is a TransportId"));
             }
@@ -96,7 +104,7 @@ impl FromStr for Address {
         if text.len() > LONGEST_HOST + 8 {
             return Err(wrong("it is too long"));
         }
-        if let Ok(pci) = text.parse() {
+        if let Ok(pci) = PciAddress::read(text) {
             return Ok(Address::Pcie(pci));
         }
         if let Some(rest) = text.strip_prefix('[') {
@@ -124,22 +132,30 @@ impl FromStr for Address {
     }
 }
 
-/// What is wrong with the text of an address.
+/// A text that is no address, and why. [`Error`] takes it over with `?`, and says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct AddressError(pub(crate) String);
+#[error("{input:?} is no address: {why}")]
+pub struct AddressError {
+    input: String,
+    why: String,
+}
 
 impl AddressError {
-    /// The error of this crate, naming the text.
-    pub fn of(self, input: &str) -> Error {
-        Error::Address { input: shorten(input, 80), why: self.0 }
+    pub(crate) fn new(input: &str, why: String) -> Self {
+        AddressError { input: shorten(input, 80), why }
     }
 }
 
-pub(crate) fn parse_port(text: &str) -> Result<u16, AddressError> {
+impl From<AddressError> for Error {
+    fn from(error: AddressError) -> Self {
+        Error::Address { input: error.input, why: error.why }
+    }
+}
+
+pub(crate) fn parse_port(text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
         Ok(port) if port > 0 => Ok(port),
-        _ => Err(AddressError(format!("{:?} is no port (1 to 65535)", shorten(text, 20)))),
+        _ => Err(format!("{:?} is no port (1 to 65535)", shorten(text, 20))),
     }
 }
 
@@ -147,6 +163,13 @@ impl FromStr for PciAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        PciAddress::read(text).map_err(|why| AddressError::new(text, why))
+    }
+}
+
+impl PciAddress {
+    /// The address, or what is wrong with the text.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
         let parse = || {
             let (rest, function) = text.rsplit_once('.')?;
             let (rest, device) = rest.rsplit_once(':')?;
@@ -165,7 +188,7 @@ impl FromStr for PciAddress {
             };
             (address.device < 32 && address.function < 8).then_some(address)
         };
-        parse().ok_or_else(|| AddressError("a PCI address has the form 0000:01:00.0".to_owned()))
+        parse().ok_or_else(|| "a PCI address has the form 0000:01:00.0".to_owned())
     }
 }
 
@@ -192,7 +215,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Address, String> {
-        text.parse().map_err(|e: AddressError| e.0)
+        text.parse().map_err(|e: AddressError| e.why)
     }
 
     #[test]
@@ -228,6 +251,26 @@ mod tests {
             assert!(error.contains(why), "{text:?}: {error}");
         }
         assert!(parse(&"a".repeat(400)).unwrap_err().contains("too long"));
+    }
+
+    #[test]
+    fn an_error_names_the_whole_text_and_becomes_one_of_the_crate() {
+        fn address(text: &str) -> crate::Result<Address> {
+            Ok(text.parse()?)
+        }
+        assert_eq!(
+            "h:0".parse::<Address>().unwrap_err().to_string(),
+            r#""h:0" is no address: "0" is no port (1 to 65535)"#
+        );
+        for text in ["trtype:TCP traddr:h trsvcid:0", "host:0", "trtype:TCP traddr:a/b"] {
+            let error = address(text).unwrap_err();
+            assert!(matches!(&error, Error::Address { input, .. } if input == text), "{error}");
+            assert!(error.to_string().contains("write a PCIe address such as"), "{error}");
+        }
+        let long = "a".repeat(400);
+        assert!(
+            matches!(address(&long), Err(Error::Address { input, .. }) if input.ends_with("(400 characters)"))
+        );
     }
 
     proptest! {

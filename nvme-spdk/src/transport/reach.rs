@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 
 /// The first address of a host at which somebody listens. SPDK takes numbers only.
 pub(crate) fn reach(host: &str, port: u16, deadline: &Deadline) -> Result<SocketAddr> {
-    let failed = |why: String| Error::Resolve { host: host.to_owned(), why };
-    let found = (host, port).to_socket_addrs().map_err(|e| failed(e.to_string()))?;
+    let failed = |why: String, source| Error::Resolve { host: host.to_owned(), why, source };
+    let found = (host, port).to_socket_addrs().map_err(|e| failed(e.to_string(), Some(e)))?;
     first_that_listens(&found.collect::<Vec<_>>(), deadline)
-        .unwrap_or_else(|| Err(failed("it has no address".to_owned())))
+        .unwrap_or_else(|| Err(failed("it has no address".to_owned(), None)))
 }
 
 /// Of no addresses, none; otherwise the first where somebody listens, or what is wrong with the last.

@@ -323,7 +323,7 @@ impl Controller {
 
 fn no_register(error: Error) -> PyErr {
     match error {
-        Error::Command { what, status } => PyIndexError::new_err(format!("{what} failed: {status}")),
+        Error::Command { what, status, .. } => PyIndexError::new_err(format!("{what} failed: {status}")),
         Error::InvalidArgument(why) => PyIndexError::new_err(why),
         error => errors::usual(error),
     }

@@ -87,7 +87,8 @@ impl Outcome {
             }
             Some(Failure::Silence) => (HostError::IO_TIMEOUT, ALL_ONES),
             Some(Failure::Overdue) => (HostError::OVERDUE, 0),
-            Some(Failure::Disconnected) => (HostError::TERMINATED, 0),
+            // Disconnected, and what later versions add.
+            Some(_) => (HostError::TERMINATED, 0),
         };
         Outcome { host, error, report }
     }

@@ -182,8 +182,11 @@ impl Namespace {
         let controller = self.controller.get();
         let result = controller.admin().execute(py, &command, None, controller.timeout().max(FORMAT_TIMEOUT));
         let namespace = self.tracked.lock().as_ref().unwrap_or(&self.inner).clone();
-        py.detach(|| namespace.formatted()).map_err(errors::usual)?;
-        Ok(result?.cdw0)
+        let refreshed = py.detach(|| namespace.formatted()).map_err(errors::usual);
+        // What became of the command comes first.
+        let completion = result?;
+        refreshed?;
+        Ok(completion.cdw0)
     }
 
     /// Whether the controller supports an I/O command: bit 0 of its entry in the log page 05h (NVMe Base

@@ -267,7 +267,7 @@ pub(crate) fn parse(py: Python<'_>, addr: String, port: u16) -> PyResult<(String
     crate::rpc::serve()?;
     let text = if addr.is_empty() { default_address(py)? } else { addr };
     let mut address: Address =
-        text.parse().map_err(|e: nvme_spdk::AddressError| errors::enumerate(e.of(&text)))?;
+        text.parse().map_err(|e: nvme_spdk::AddressError| errors::enumerate(e.into()))?;
     // A port that stands in the address is the one meant.
     if let Address::Tcp { port: parsed, .. } = &mut address
         && *parsed == DEFAULT_TCP_PORT
@@ -283,7 +283,7 @@ fn connect(py: Python<'_>, addr: String, port: u16, options: ConnectOptions) -> 
     let controller = py.detach(|| Controller::attach(&address, options)).map_err(errors::enumerate)?;
     let function = match &address {
         Address::Pcie(function) => Some(Function::open(*function).map_err(errors::enumerate)?),
-        Address::Tcp { .. } => None,
+        _ => None,
     };
     // As the original has it: the host alone.
     Ok(Pcie { text: address.traddr(), admin: Arc::new(Admin::new(controller)), function })
