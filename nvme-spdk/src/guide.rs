@@ -299,10 +299,10 @@
 //!   blocks makes it wrong until then: use [`format_nvm`](crate::Namespace::format_nvm), or
 //!   [`formatted`](crate::Namespace::formatted) after a format by other means, with no command in flight
 //!   meanwhile.
-//! * Metadata is not in those lengths. In a format with [extended
-//!   LBAs](crate::IdentifyNamespace::extended_lba) each block transfers more than they say; in one with
-//!   separate metadata it goes to and from the metadata pointer. Build such commands yourself, with data that
-//!   is long enough and `mptr` set.
+//! * Metadata is not in those lengths: reads, writes and workers of a namespace that has any are refused. With
+//!   [extended LBAs](crate::IdentifyNamespace::extended_lba) each block transfers more than its data; separate
+//!   metadata goes to and from the metadata pointer. Build such commands yourself, with data that is long enough
+//!   and `mptr` set.
 //! * Registers say where queues are, and how large a page is: see
 //!   [`Controller::write_register`](crate::Controller::write_register). Configuration space says where
 //!   registers and messages of interrupts are: see [`pci::Function::write`](crate::pci::Function::write).

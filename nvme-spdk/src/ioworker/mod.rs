@@ -78,6 +78,7 @@ impl IoWorker {
     pub fn start(namespace: &Namespace, workload: &Workload) -> Result<Self> {
         let starting = GATE.starting();
         workload.check()?;
+        namespace.refuse_metadata()?;
         // Once: a format by another handle would have commands that are larger than their buffers.
         let (blocks, lba_size) = namespace.extent();
         let largest = workload.largest(workload.region.end.min(blocks).saturating_sub(workload.region.start));

@@ -1,11 +1,10 @@
 //! Namespaces: blocks to read and write.
 
+mod geometry;
+
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
-
-use parking_lot::RwLock;
 
 use crate::buffer::DmaBuf;
 use crate::command::{Command, nvm_opcode};
@@ -19,6 +18,8 @@ use crate::pending::Pending;
 use crate::qpair::Qpair;
 use crate::queue::{Completed, Data, Token};
 use crate::status::Status;
+use crate::transport::Address;
+use geometry::Geometry;
 
 /// A namespace of a controller.
 ///
@@ -47,38 +48,17 @@ pub struct Namespace {
     attachment: Option<Arc<Attachment>>,
 }
 
-/// What a format changes; all clones of a namespace see it.
-struct Geometry {
-    identify: RwLock<IdentifyNamespace>,
-    blocks: AtomicU64,
-    lba_size: AtomicU32,
-}
-
-impl Geometry {
-    fn new(identify: IdentifyNamespace) -> Self {
-        let (blocks, lba_size) = (identify.size().into(), identify.format().data_size.into());
-        Geometry { identify: RwLock::new(identify), blocks, lba_size }
-    }
-
-    fn update(&self, identify: IdentifyNamespace) {
-        self.blocks.store(identify.size(), Ordering::Relaxed);
-        self.lba_size.store(identify.format().data_size, Ordering::Relaxed);
-        *self.identify.write() = identify;
-    }
-}
-
 /// The most blocks one command can name: NLB is a 16-bit field, 0's based.
 pub const MOST_BLOCKS: u32 = 65536;
 
 /// The last LBA format there can be: Format NVM has 6 bits for it.
 const LAST_FORMAT: u8 = 63;
 
-const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Namespace {
     pub(crate) fn open(controller: &Controller, nsid: u32) -> Result<Self> {
-        let geometry = Arc::new(Geometry::new(identify(controller, nsid)?));
+        let geometry = Arc::new(Geometry::read(controller, nsid)?);
         Ok(Namespace { controller: controller.clone(), nsid, geometry, attachment: None })
     }
 
@@ -94,23 +74,37 @@ impl Namespace {
 
     /// Identify Namespace data as of opening, or of the last [`refresh`](Self::refresh).
     pub fn identify(&self) -> IdentifyNamespace {
-        self.geometry.identify.read().clone()
+        self.geometry.identify()
+    }
+
+    /// Metadata is not in the lengths that are computed here. Over a fabric the target notices; a PCIe device would
+    /// access memory that is not the command's.
+    #[inline]
+    pub(crate) fn refuse_metadata(&self) -> Result<()> {
+        match self.geometry.metadata_size() {
+            0 => Ok(()),
+            _ if !matches!(self.controller.address(), Address::Pcie(_)) => Ok(()),
+            size => Err(Error::Unsupported(format!(
+                "blocks of namespace {} have {size} bytes of metadata, which reads, writes and workers do not move: \
+                 format it without, or send commands of your own, with data or a metadata pointer for it",
+                self.nsid
+            ))),
+        }
     }
 
     /// Its number of logical blocks and their size, of one and the same format.
     pub(crate) fn extent(&self) -> (u64, u32) {
-        let identify = self.geometry.identify.read();
-        (identify.size(), identify.format().data_size)
+        self.geometry.extent()
     }
 
     /// Its number of logical blocks (NSZE), as of opening, or of the last [`refresh`](Self::refresh).
     pub fn blocks(&self) -> u64 {
-        self.geometry.blocks.load(Ordering::Relaxed)
+        self.geometry.blocks()
     }
 
     /// Bytes of data per logical block, without metadata (LBADS).
     pub fn lba_size(&self) -> u32 {
-        self.geometry.lba_size.load(Ordering::Relaxed)
+        self.geometry.lba_size()
     }
 
     /// The LBA format it has.
@@ -123,8 +117,7 @@ impl Namespace {
     /// # Errors
     /// As [`Controller::namespace`].
     pub fn refresh(&self) -> Result<()> {
-        self.geometry.update(identify(&self.controller, self.nsid)?);
-        Ok(())
+        self.geometry.refresh(&self.controller, self.nsid)
     }
 
     /// Remembers a checksum of every block that is written from now on, by whatever command on whichever
@@ -454,9 +447,11 @@ impl Namespace {
     /// bytes behind it.
     ///
     /// # Errors
-    /// [`Error::BufferTooSmall`], and [`Error::InvalidArgument`] outside 1 to 65536 blocks.
+    /// [`Error::BufferTooSmall`], [`Error::InvalidArgument`] outside 1 to 65536 blocks, and [`Error::Unsupported`]
+    /// on PCIe if blocks have metadata.
     pub fn data(&self, buffer: &DmaBuf, offset: usize, available: usize, blocks: u32) -> Result<Data> {
         check_blocks(blocks)?;
+        self.refuse_metadata()?;
         let needed = u64::from(blocks) * u64::from(self.lba_size());
         if needed > available as u64 {
             return Err(Error::BufferTooSmall { needed, available: available as u64 });
@@ -472,27 +467,6 @@ fn check_blocks(blocks: u32) -> Result<()> {
             "a command transfers 1 to {MOST_BLOCKS} blocks, not {blocks}"
         ))),
     }
-}
-
-/// Identify of a namespace that can be used.
-fn identify(controller: &Controller, nsid: u32) -> Result<IdentifyNamespace> {
-    let most = controller.identify().number_of_namespaces();
-    let missing = |why: String| Err(Error::NoNamespace { nsid, why });
-    if nsid == 0 || nsid > most {
-        return missing(format!("the controller has identifiers 1 to {most}"));
-    }
-    let bytes = match controller.identify_data(0x00, nsid, IDENTIFY_TIMEOUT) {
-        Err(Error::Command { status, .. }) => return missing(format!("Identify answers {status}")),
-        other => other?,
-    };
-    let identify = IdentifyNamespace::from_bytes(&bytes);
-    if identify.size() == 0 {
-        return missing("it is not active".to_owned());
-    }
-    if identify.format().data_size < 512 {
-        return missing(format!("its LBA format says blocks of {} bytes", identify.format().data_size));
-    }
-    Ok(identify)
 }
 
 impl fmt::Debug for Namespace {

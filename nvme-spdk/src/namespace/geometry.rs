@@ -1,0 +1,91 @@
+//! What a namespace is like: how many blocks of which format.
+
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use crate::controller::Controller;
+use crate::error::{Error, Result};
+use crate::identify::IdentifyNamespace;
+
+const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a format changes; all clones of a namespace see it. What every command asks for has a place of its own.
+pub(super) struct Geometry {
+    identify: RwLock<IdentifyNamespace>,
+    blocks: AtomicU64,
+    lba_size: AtomicU32,
+    metadata_size: AtomicU16,
+}
+
+impl Geometry {
+    /// As the controller says.
+    pub(super) fn read(controller: &Controller, nsid: u32) -> Result<Self> {
+        let identify = identify(controller, nsid)?;
+        let format = identify.format();
+        Ok(Geometry {
+            blocks: identify.size().into(),
+            lba_size: format.data_size.into(),
+            metadata_size: format.metadata_size.into(),
+            identify: RwLock::new(identify),
+        })
+    }
+
+    /// As the controller says now.
+    pub(super) fn refresh(&self, controller: &Controller, nsid: u32) -> Result<()> {
+        let identify = identify(controller, nsid)?;
+        let format = identify.format();
+        self.blocks.store(identify.size(), Ordering::Relaxed);
+        self.lba_size.store(format.data_size, Ordering::Relaxed);
+        self.metadata_size.store(format.metadata_size, Ordering::Relaxed);
+        *self.identify.write() = identify;
+        Ok(())
+    }
+
+    pub(super) fn identify(&self) -> IdentifyNamespace {
+        self.identify.read().clone()
+    }
+
+    /// Blocks, and bytes of data per block, of one and the same format.
+    pub(super) fn extent(&self) -> (u64, u32) {
+        let identify = self.identify.read();
+        (identify.size(), identify.format().data_size)
+    }
+
+    #[inline]
+    pub(super) fn blocks(&self) -> u64 {
+        self.blocks.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn lba_size(&self) -> u32 {
+        self.lba_size.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn metadata_size(&self) -> u16 {
+        self.metadata_size.load(Ordering::Relaxed)
+    }
+}
+
+/// Identify of a namespace that can be used.
+fn identify(controller: &Controller, nsid: u32) -> Result<IdentifyNamespace> {
+    let most = controller.identify().number_of_namespaces();
+    let missing = |why: String| Err(Error::NoNamespace { nsid, why });
+    if nsid == 0 || nsid > most {
+        return missing(format!("the controller has identifiers 1 to {most}"));
+    }
+    let bytes = match controller.identify_data(0x00, nsid, IDENTIFY_TIMEOUT) {
+        Err(Error::Command { status, .. }) => return missing(format!("Identify answers {status}")),
+        other => other?,
+    };
+    let identify = IdentifyNamespace::from_bytes(&bytes);
+    if identify.size() == 0 {
+        return missing("it is not active".to_owned());
+    }
+    if identify.format().data_size < 512 {
+        return missing(format!("its LBA format says blocks of {} bytes", identify.format().data_size));
+    }
+    Ok(identify)
+}
