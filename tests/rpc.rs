@@ -134,12 +134,16 @@ fn outstanding_commands_and_those_of_a_busy_worker() {
 
     // The worker holds its queue pair all the time; nothing waits for it.
     let worker = IoWorker::start(&namespace, &Workload::new().queue_depth(32)).expect("a worker");
-    let begin = Instant::now();
     let mut most = 0;
+    eventually("commands of the worker are seen", || {
+        most = most.max(outstanding(3));
+        most > 0
+    });
+    let begin = Instant::now();
     for _ in 0..50 {
         most = most.max(outstanding(3));
     }
-    assert!((1..=31).contains(&most), "{most}");
+    assert!(most <= 31, "{most}");
     assert!(begin.elapsed() < Duration::from_secs(5));
     assert!(
         !console.call("get_cmdlog", json!([console.handle(3)]))["result"]
