@@ -308,8 +308,8 @@
 //!   registers and messages of interrupts are: see [`pci::Function::write`](crate::pci::Function::write).
 //! * The checksums of a tracked namespace are computed when a completion is found, of writes as well. Leave a
 //!   buffer alone while a command has it, or data is called wrong that is not.
-//! * A device that does not answer when a queue pair is deleted may still use the data of its commands: that
-//!   memory is not given back.
+//! * A device that does not answer when a queue pair is deleted may still use the data of its commands. It is
+//!   kept from accessing memory until it is initialised anew; the other queue pairs of its controller end, too.
 //! * A device that goes on writing after it has completed a command is broken, and only an IOMMU helps.
 //!
 //! # What does not compile

@@ -126,7 +126,9 @@ pub(crate) struct Lane<H: Handle> {
     waiting: Waiting,
     /// Asks whoever holds the lock for long to let go.
     stop: AtomicBool,
-    /// The link was freed, and the device may go on using the memory of its commands.
+    /// The link was freed.
+    freed: AtomicBool,
+    /// It was, and the device may go on using the memory of its commands.
     in_doubt: AtomicBool,
     /// The I/O queues of the controller: their commands may hold blocks that a command here waits for.
     neighbours: Weak<Lanes>,
@@ -139,8 +141,8 @@ const SLICE: Duration = Duration::from_millis(20);
 impl<H: Handle> Lane<H> {
     pub(crate) fn new(qid: u16, log: Arc<CmdLog>, link: Link<H>, neighbours: Weak<Lanes>) -> Self {
         let (link, waiting) = (Mutex::new(Some(link)), Waiting::default());
-        let [stop, in_doubt] = [const { AtomicBool::new(false) }; 2];
-        Lane { qid, log, link, waiting, stop, in_doubt, neighbours }
+        let [stop, freed, in_doubt] = [const { AtomicBool::new(false) }; 3];
+        Lane { qid, log, link, waiting, stop, freed, in_doubt, neighbours }
     }
 
     pub(crate) fn qid(&self) -> u16 {
@@ -173,7 +175,7 @@ impl<H: Handle> Lane<H> {
 
     /// Whether the link is gone.
     pub(crate) fn is_freed(&self) -> bool {
-        self.link.try_lock().is_some_and(|guard| guard.is_none())
+        self.freed.load(Ordering::Acquire)
     }
 
     /// Whether whoever holds the lock for long should let go.
@@ -197,6 +199,7 @@ impl<H: Handle> Lane<H> {
         if link.is_some_and(|mut link| !link.free()) {
             self.in_doubt.store(true, Ordering::Relaxed);
         }
+        self.freed.store(true, Ordering::Release);
         drop((scope, guard));
         self.waiting.call_all();
         self.waiting.wake();
@@ -211,7 +214,9 @@ impl<H: Handle> Lane<H> {
     /// Goes on with another link after the first was freed.
     pub(crate) fn install(&self, link: Link<H>) {
         self.stop.store(false, Ordering::Relaxed);
-        *self.link.lock() = Some(link);
+        let mut place = self.link.lock();
+        *place = Some(link);
+        self.freed.store(false, Ordering::Release);
     }
 
     fn gone(&self) -> Error {

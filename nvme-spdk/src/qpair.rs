@@ -184,8 +184,7 @@ impl Handle for IoHandle {
         let pcie = self.admin.is_some();
         if pcie && rc != 0 {
             tracing::error!(
-                "the device did not say within {GOODBYE:?} that it has deleted a queue pair: the memory of its commands \
-                 stays allocated, as it may still be used"
+                "the device has not deleted a queue pair: the memory of its commands stays allocated, as it may still be used"
             );
         }
         // Over a fabric the device sees no memory.
@@ -518,10 +517,8 @@ fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) 
         open::serve_as(controller.options(), port, socket)?;
     }
     let queue = Queue::new(qid, depth - 1, Arc::clone(&io_log), observer::available(), controller.tables());
-    let mut link = Link::new(handle, queue, Arc::clone(controller.command_timeout()));
-    if controller.is_pcie() {
-        link = link.watched();
-    }
+    let link = |queue| Link::new(handle, queue, Arc::clone(controller.command_timeout()));
+    let link = if controller.is_pcie() { link(queue.of_pcie()).watched() } else { link(queue) };
     let lane = Arc::new(Lane::new(qid, io_log, link, controller.neighbours()));
     controller.add_lane(&lane);
     Ok(Qpair { controller: Arc::clone(controller), lane, depth, vector })

@@ -67,11 +67,12 @@ impl Recording {
             self.kept += data.len();
         }
         self.events.push(Event { at: SystemTime::now(), direction, what });
-        while self.kept > KEPT {
-            let what = &mut self.events[self.oldest].what;
-            if let What::Data(data) = what {
-                self.kept -= data.len();
-                *what = What::Forgotten(data.len());
+        while self.kept > KEPT
+            && let Some(event) = self.events.get_mut(self.oldest)
+        {
+            if let What::Data(data) = &event.what {
+                self.kept = self.kept.saturating_sub(data.len());
+                event.what = What::Forgotten(data.len());
             }
             self.oldest += 1;
         }

@@ -33,6 +33,20 @@ shim_deadline_has_ended(void)
 	return t_ended_a_wait;
 }
 
+static __thread bool t_no_such_queue;
+
+void
+shim_hook_forget_answers(void)
+{
+	t_no_such_queue = false;
+}
+
+bool
+shim_hook_no_such_queue(void)
+{
+	return t_no_such_queue;
+}
+
 static __thread uint32_t t_interrupt;
 
 void
@@ -50,6 +64,7 @@ struct foreign {
 	spdk_nvme_cmd_cb	cb_fn;
 	void			*cb_arg;
 	void			*handle;
+	uint8_t			opcode;
 	bool			submitting;
 	bool			completed;
 };
@@ -71,6 +86,10 @@ foreign_completed(void *arg, const struct spdk_nvme_cpl *cpl)
 	spdk_nvme_cmd_cb cb_fn = foreign->cb_fn;
 	void *cb_arg = foreign->cb_arg;
 
+	if (foreign->opcode == SPDK_NVME_OPC_DELETE_IO_SQ) {
+		t_no_such_queue = cpl->status.sct == SPDK_NVME_SCT_COMMAND_SPECIFIC &&
+				  cpl->status.sc == SPDK_NVME_SC_INVALID_QUEUE_IDENTIFIER;
+	}
 	g_observer.foreign_completed(foreign->handle, cpl);
 	foreign->completed = true;
 	if (!foreign->submitting) {
@@ -98,6 +117,7 @@ submit_foreign(const struct hooked_transport *original, struct spdk_nvme_qpair *
 	}
 	foreign->cb_fn = req->cb_fn;
 	foreign->cb_arg = req->cb_arg;
+	foreign->opcode = req->cmd.opc;
 	foreign->handle = g_observer.foreign_started(qpair, qpair->id, &req->cmd);
 	foreign->submitting = true;
 	req->cb_fn = foreign_completed;
@@ -172,27 +192,35 @@ submit_pcie(struct spdk_nvme_qpair *qpair, struct nvme_request *req)
 /* What every controller takes in capsules of Fabrics commands, according to the NVMe/TCP specification. */
 #define FABRICS_IN_CAPSULE 8192
 
-/* SPDK sends the data of Connect on request, as it does not know before Identify what capsules take. Other hosts have
- * it in the capsule, and there are targets that rely on it: nvmet of Linux 6.1 never asks for data that a capsule could
- * have held. */
+/* Before Identify SPDK does not know what capsules take, and sends the data of Connect on request. Other hosts have it
+ * in the capsule, and there are targets that rely on it: nvmet of Linux 6.1 never asks for data that a capsule could
+ * have held. The controller has no other queue yet, or none any more, whose commands the change could touch. */
 static int
-submit_fabrics(struct spdk_nvme_qpair *qpair, struct nvme_request *req)
+submit_first_connect(struct spdk_nvme_qpair *qpair, struct nvme_request *req)
 {
 	struct spdk_nvme_ctrlr *ctrlr = qpair->ctrlr;
 	uint32_t known = ctrlr->ioccsz_bytes;
 	int rc;
 
-	ctrlr->ioccsz_bytes = spdk_max(known, FABRICS_IN_CAPSULE);
+	ctrlr->ioccsz_bytes = FABRICS_IN_CAPSULE;
 	rc = submit(&g_tcp, qpair, req);
 	ctrlr->ioccsz_bytes = known;
 	return rc;
 }
 
+static inline bool
+is_connect(const struct nvme_request *req)
+{
+	const struct spdk_nvmf_capsule_cmd *capsule = (const void *)&req->cmd;
+
+	return req->cmd.opc == SPDK_NVME_OPC_FABRIC && capsule->fctype == SPDK_NVMF_FABRIC_COMMAND_CONNECT;
+}
+
 static int
 submit_tcp(struct spdk_nvme_qpair *qpair, struct nvme_request *req)
 {
-	if (spdk_unlikely(req->cmd.opc == SPDK_NVME_OPC_FABRIC)) {
-		return submit_fabrics(qpair, req);
+	if (spdk_unlikely(qpair->id == 0) && is_connect(req) && qpair->ctrlr->ioccsz_bytes < req->payload_size) {
+		return submit_first_connect(qpair, req);
 	}
 	return submit(&g_tcp, qpair, req);
 }

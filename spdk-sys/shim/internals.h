@@ -72,6 +72,11 @@ void shim_leave(struct spdk_nvme_ctrlr *ctrlr);
  * as in its dword 11. */
 void shim_hook_next_interrupt(uint32_t cdw11);
 
+/* hook.c: whether a controller has answered to this thread's Delete I/O Submission Queue, since it was told to forget,
+ * that there is no such queue. */
+void shim_hook_forget_answers(void);
+bool shim_hook_no_such_queue(void);
+
 /* hook.c: whether the bound that is set ended a wait. */
 bool shim_deadline_has_ended(void);
 

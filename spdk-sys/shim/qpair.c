@@ -68,32 +68,55 @@ shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair,
 	return rc;
 }
 
+#ifdef SHIM_INTERNALS
+/* Whether nothing can be expected of a controller any more: a wait for it was ended, which SPDK takes for its failure. */
+static bool
+is_silent(struct spdk_nvme_ctrlr *ctrlr)
+{
+	return ctrlr->is_failed || shim_deadline_has_ended() ||
+	       nvme_qpair_get_state(ctrlr->adminq) != NVME_QPAIR_ENABLED;
+}
+
+/* A queue pair that SPDK could not delete: it is off its lists, and only its memory is left. Whether the device is done
+ * with that, and with the memory of its commands. */
+static bool
+free_undeleted(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair, bool created)
+{
+	bool unknown = shim_hook_no_such_queue();
+
+	if (!is_silent(ctrlr) && unknown && created) {
+		/* SPDK stops at a Submission Queue that is deleted already. */
+		shim_pcie_delete_cq(qpair);
+	}
+	if (is_silent(ctrlr)) {
+		/* It has to be initialised anew in any case, which lets it access memory again. */
+		shim_pcie_stop_dma(ctrlr);
+	} else if (!unknown) {
+		return false;
+	}
+	shim_pcie_free_qpair(qpair);
+	return true;
+}
+#endif
+
 int
 shim_qpair_free(struct spdk_nvme_qpair *qpair, bool created)
 {
 #ifdef SHIM_INTERNALS
 	struct spdk_nvme_ctrlr *ctrlr = qpair->ctrlr;
-	bool removed = ctrlr->is_removed, done;
-	int rc;
+	bool removed = ctrlr->is_removed, done = true;
 
 	/* "Removed" keeps SPDK from asking a device that is gone to delete its queues, and from waiting for that. */
 	if (!removed && shim_ctrlr_is_gone(ctrlr)) {
 		shim_pcie_stop_dma(ctrlr);
 		ctrlr->is_removed = true;
 	}
-	rc = spdk_nvme_ctrlr_free_io_qpair(qpair);
-	/* The device refused to delete it, or is gone: either way it does not use it. SPDK has taken the queue pair
-	 * off its lists by then, and keeps only its memory. */
-	done = rc == 0 || ctrlr->is_failed || !shim_deadline_has_ended();
-	if (rc != 0 && done) {
-		if (created && !ctrlr->is_failed) {
-			/* SPDK stops at a Submission Queue that cannot be deleted, perhaps because it was deleted already. */
-			shim_pcie_delete_cq(qpair);
-		}
-		shim_pcie_free_qpair(qpair);
+	shim_hook_forget_answers();
+	if (spdk_nvme_ctrlr_free_io_qpair(qpair) != 0) {
+		done = free_undeleted(ctrlr, qpair, created);
 	}
 	ctrlr->is_removed = removed;
-	return done ? 0 : -ETIMEDOUT;
+	return done ? 0 : -EBUSY;
 #else
 	return spdk_nvme_ctrlr_free_io_qpair(qpair);
 #endif

@@ -168,10 +168,10 @@ int shim_qpair_alloc(struct spdk_nvme_ctrlr *ctrlr, uint16_t depth, uint8_t prio
  * IEN and IV as in dword 11 of Create I/O CQ. 0 or a negative errno; then it is still to be freed. */
 int shim_qpair_connect(struct spdk_nvme_ctrlr *ctrlr, struct spdk_nvme_qpair *qpair, uint32_t interrupt);
 
-/* Completes what is outstanding with 00/08 (their callbacks run before this returns) and frees it; `created`: the
- * device knows it, since shim_qpair_connect() was called. It is freed also if the device refuses to delete it. Nonzero
- * if the device did not answer in time: it may go on using the memory of the queue pair, which is left to it, and that
- * of its commands. */
+/* Completes what is outstanding with 00/07 or 00/08 (their callbacks run before this returns) and frees it; `created`:
+ * the device knows it, since shim_qpair_connect() was called. A device that does not answer in time is kept from
+ * accessing memory until it is initialised anew. Nonzero if it answers, but does not delete the queue: then it may go on
+ * using the memory of the queue pair, which is left to it, and that of its commands. */
 int shim_qpair_free(struct spdk_nvme_qpair *qpair, bool created);
 
 /* On PCIe: into how many pages the data of one command may reach. */

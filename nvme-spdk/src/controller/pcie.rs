@@ -301,7 +301,7 @@ fn establish(
     let Some(ctrlr) = NonNull::new(ctrlr) else {
         return Err(not_taken(function));
     };
-    let queue = Queue::new(0, ADMIN_QUEUE_SIZE - 1, Arc::clone(admin_log), true, &parts.tables);
+    let queue = Queue::new(0, ADMIN_QUEUE_SIZE - 1, Arc::clone(admin_log), true, &parts.tables).of_pcie();
     Ok(Link::new(AdminHandle::new(ctrlr, true), queue, Arc::clone(&parts.command_timeout)).watched())
 }
 

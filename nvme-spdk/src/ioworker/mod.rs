@@ -217,7 +217,7 @@ impl Drop for IoWorker {
             tracing::error!("{why}");
         }
         let lane = self.qpair.lane();
-        if lane.is_in_doubt() || !lane.is_freed() {
+        if !lane.is_freed() || lane.is_in_doubt() {
             // The device may still use them: a leak is the lesser evil.
             std::mem::forget(Arc::clone(&self.buffers));
         }

@@ -1,13 +1,13 @@
 //! What a namespace is like: how many blocks of which format.
 
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
 
 use crate::controller::Controller;
 use crate::error::{Error, Result};
-use crate::identify::IdentifyNamespace;
+use crate::identify::{IdentifyNamespace, LbaFormat};
 
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -15,19 +15,17 @@ const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Geometry {
     identify: RwLock<IdentifyNamespace>,
     blocks: AtomicU64,
-    lba_size: AtomicU32,
-    metadata_size: AtomicU16,
+    /// Bytes of data per block, and above them those of metadata.
+    block: AtomicU64,
 }
 
 impl Geometry {
     /// As the controller says.
     pub(super) fn read(controller: &Controller, nsid: u32) -> Result<Self> {
         let identify = identify(controller, nsid)?;
-        let format = identify.format();
         Ok(Geometry {
             blocks: identify.size().into(),
-            lba_size: format.data_size.into(),
-            metadata_size: format.metadata_size.into(),
+            block: packed(identify.format()).into(),
             identify: RwLock::new(identify),
         })
     }
@@ -35,10 +33,8 @@ impl Geometry {
     /// As the controller says now.
     pub(super) fn refresh(&self, controller: &Controller, nsid: u32) -> Result<()> {
         let identify = identify(controller, nsid)?;
-        let format = identify.format();
         self.blocks.store(identify.size(), Ordering::Relaxed);
-        self.lba_size.store(format.data_size, Ordering::Relaxed);
-        self.metadata_size.store(format.metadata_size, Ordering::Relaxed);
+        self.block.store(packed(identify.format()), Ordering::Relaxed);
         *self.identify.write() = identify;
         Ok(())
     }
@@ -58,15 +54,16 @@ impl Geometry {
         self.blocks.load(Ordering::Relaxed)
     }
 
+    /// Bytes of data and of metadata per block.
     #[inline]
-    pub(super) fn lba_size(&self) -> u32 {
-        self.lba_size.load(Ordering::Relaxed)
+    pub(super) fn block(&self) -> (u32, u16) {
+        let packed = self.block.load(Ordering::Relaxed);
+        (packed as u32, (packed >> 32) as u16)
     }
+}
 
-    #[inline]
-    pub(super) fn metadata_size(&self) -> u16 {
-        self.metadata_size.load(Ordering::Relaxed)
-    }
+fn packed(format: LbaFormat) -> u64 {
+    u64::from(format.metadata_size) << 32 | u64::from(format.data_size)
 }
 
 /// Identify of a namespace that can be used.

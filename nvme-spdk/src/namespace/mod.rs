@@ -81,7 +81,12 @@ impl Namespace {
     /// access memory that is not the command's.
     #[inline]
     pub(crate) fn refuse_metadata(&self) -> Result<()> {
-        match self.geometry.metadata_size() {
+        self.refuse(self.geometry.block().1)
+    }
+
+    #[inline]
+    fn refuse(&self, metadata_size: u16) -> Result<()> {
+        match metadata_size {
             0 => Ok(()),
             _ if !matches!(self.controller.address(), Address::Pcie(_)) => Ok(()),
             size => Err(Error::Unsupported(format!(
@@ -104,7 +109,7 @@ impl Namespace {
 
     /// Bytes of data per logical block, without metadata (LBADS).
     pub fn lba_size(&self) -> u32 {
-        self.geometry.lba_size()
+        self.geometry.block().0
     }
 
     /// The LBA format it has.
@@ -451,8 +456,9 @@ impl Namespace {
     /// on PCIe if blocks have metadata.
     pub fn data(&self, buffer: &DmaBuf, offset: usize, available: usize, blocks: u32) -> Result<Data> {
         check_blocks(blocks)?;
-        self.refuse_metadata()?;
-        let needed = u64::from(blocks) * u64::from(self.lba_size());
+        let (lba_size, metadata_size) = self.geometry.block();
+        self.refuse(metadata_size)?;
+        let needed = u64::from(blocks) * u64::from(lba_size);
         if needed > available as u64 {
             return Err(Error::BufferTooSmall { needed, available: available as u64 });
         }

@@ -1,12 +1,20 @@
 //! Memory that a device goes on using after the command that has named it.
 
 use crate::buffer::DmaBuf;
+use crate::clock::Ticks;
 use crate::command::{Command, Completion, admin_opcode};
 
 /// The memory of I/O queues that commands have created, and of shadow doorbells: until the command that undoes it has
 /// succeeded, or the admin queue ends, after its controller was disabled.
 #[derive(Debug, Default)]
-pub(super) struct Lent(Vec<(Purpose, DmaBuf)>);
+pub(super) struct Lent(Vec<Loan>);
+
+#[derive(Debug)]
+struct Loan {
+    purpose: Purpose,
+    since: Ticks,
+    _buffer: DmaBuf,
+}
 
 /// What a device has the memory for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,23 +46,30 @@ impl Effect {
 }
 
 impl Lent {
-    /// An admin command is complete; its buffer, if it had one.
-    pub(super) fn settle(&mut self, command: &Command, completion: &Completion, buffer: Option<DmaBuf>) {
+    /// An admin command was completed at some time; its buffer, if it had one. Commands come here in the order in which
+    /// their completions are taken, which is another one.
+    pub(super) fn settle(
+        &mut self,
+        command: &Command,
+        completion: &Completion,
+        at: Ticks,
+        buffer: Option<DmaBuf>,
+    ) {
         if !completion.is_success() {
             return;
         }
         match (Effect::of(command), buffer) {
             (Some(Effect::Takes(purpose)), Some(buffer)) => {
                 // What it had before is gone, or it would have refused.
-                self.give_back(purpose);
-                self.0.push((purpose, buffer));
+                self.give_back(purpose, at);
+                self.0.push(Loan { purpose, since: at, _buffer: buffer });
             }
-            (Some(Effect::GivesBack(purpose)), _) => self.give_back(purpose),
+            (Some(Effect::GivesBack(purpose)), _) => self.give_back(purpose, at),
             _ => {}
         }
     }
 
-    fn give_back(&mut self, purpose: Purpose) {
-        self.0.retain(|(lent_for, _)| *lent_for != purpose);
+    fn give_back(&mut self, purpose: Purpose, at: Ticks) {
+        self.0.retain(|loan| loan.purpose != purpose || loan.since > at);
     }
 }

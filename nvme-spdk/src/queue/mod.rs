@@ -29,6 +29,7 @@ pub(crate) use slot::{ON_COMPLETE, on_complete, on_submitted, trusted};
 pub use transfer::{Completed, Data, Outcome, Token};
 pub(crate) use transfer::{MOST_PAGES, fits_prp_list};
 
+use crate::buffer::DmaBuf;
 use crate::clock::Ticks;
 use crate::cmdlog::CmdLog;
 use crate::command::{Command, Completion};
@@ -90,6 +91,8 @@ impl Queue {
             done: UnsafeCell::new(VecDeque::with_capacity(2 * usize::from(outstanding))),
             parked: UnsafeCell::new(VecDeque::with_capacity(usize::from(outstanding))),
             called: UnsafeCell::new(VecDeque::with_capacity(usize::from(outstanding))),
+            reaches_memory: Cell::new(false),
+            kept: UnsafeCell::default(),
             lent: UnsafeCell::default(),
             guard: Guard::new(Arc::clone(tables)),
             latest_cid: Cell::new(0),
@@ -102,6 +105,12 @@ impl Queue {
         let generation = GENERATIONS.fetch_add(GENERATIONS_PER_QUEUE, Ordering::Relaxed);
         slots.extend((0..outstanding).map(|index| Slot::new(queue, index, generation)));
         Queue { core: queue }
+    }
+
+    /// For a device that accesses memory itself.
+    pub(crate) fn of_pcie(self) -> Self {
+        self.reaches_memory.set(true);
+        self
     }
 }
 
@@ -141,6 +150,10 @@ pub(crate) struct Core {
     parked: UnsafeCell<VecDeque<u16>>,
     /// Commands whose futures are to be woken.
     called: UnsafeCell<VecDeque<u16>>,
+    /// Whether the device has the addresses of buffers.
+    reaches_memory: Cell<bool>,
+    /// Buffers of commands that were aborted before the device was told.
+    kept: UnsafeCell<Vec<DmaBuf>>,
     /// Of an admin queue.
     lent: UnsafeCell<Lent>,
     guard: Guard,
@@ -153,6 +166,13 @@ pub(crate) struct Core {
 /// What SPDK takes: the function that submits, given the command, the data and the callback's argument.
 pub(crate) type Submitter<'a> =
     &'a dyn Fn(*mut spdk_sys::spdk_nvme_cmd, *mut c_void, u32, *mut c_void) -> c_int;
+
+/// Whether SPDK has made this completion itself, of a command that the device still has: SPDK aborts commands before it
+/// tells the device that their queue is gone. Such a completion has nothing but a status.
+fn is_by_spdk(completion: &Completion) -> bool {
+    matches!(completion.status(), Status::ABORTED_BY_REQUEST | Status::ABORTED_SQ_DELETION)
+        && (completion.sqhd, completion.cdw0, completion.phase()) == (0, 0, false)
+}
 
 impl Core {
     pub(crate) fn latest_cid(&self) -> u16 {
@@ -375,22 +395,28 @@ impl Core {
 
     /// The completion in a slot was taken: gives it back, with its buffer.
     fn release(&self, slot: &Slot) {
-        let completion = slot.completion.get();
-        // SPDK aborts commands before it tells the device that their queue is gone: the buffer goes with the queue,
-        // or with the next command in this place.
-        if completion.status() != Status::ABORTED_SQ_DELETION {
-            let buffer = slot.buffer.take();
-            if self.qid == 0 {
-                self.lent_mut().settle(&slot.command.get(), &completion, buffer);
-            }
+        let buffer = slot.buffer.take();
+        if self.reaches_memory.get() {
+            self.keep_what_is_used(slot, buffer);
         }
         self.vacate(slot);
     }
 
-    /// What a device may still use when it was not heard of any more is never given back: the memory of all commands
-    /// that were aborted, or may have been.
+    fn keep_what_is_used(&self, slot: &Slot, buffer: Option<DmaBuf>) {
+        let completion = slot.completion.get();
+        match buffer {
+            Some(buffer) if is_by_spdk(&completion) => self.kept_mut().push(buffer),
+            buffer if self.qid == 0 => {
+                self.lent_mut().settle(&slot.command.get(), &completion, slot.completed_at(), buffer);
+            }
+            _ => {}
+        }
+    }
+
+    /// The device may go on using what it has, and nothing can be done about that: it is never given back.
     pub(crate) fn leave_buffers(&self) {
         self.slots().iter().for_each(|slot| std::mem::forget(slot.buffer.take()));
+        std::mem::forget(std::mem::take(self.kept_mut()));
         std::mem::forget(std::mem::take(self.lent_mut()));
     }
 
@@ -437,6 +463,12 @@ impl Core {
     fn done_mut(&self) -> &mut VecDeque<Note> {
         // SAFETY: single-threaded, and used for one push or pop at a time.
         unsafe { &mut *self.done.get() }
+    }
+
+    #[expect(clippy::mut_from_ref, reason = "see above")]
+    fn kept_mut(&self) -> &mut Vec<DmaBuf> {
+        // SAFETY: single-threaded, and the reference does not live across a call into SPDK.
+        unsafe { &mut *self.kept.get() }
     }
 
     #[expect(clippy::mut_from_ref, reason = "see above")]

@@ -86,6 +86,11 @@ impl Slot {
         unsafe { self.queue.as_ref() }
     }
 
+    /// When its command was completed.
+    pub(super) fn completed_at(&self) -> Ticks {
+        Ticks(self.started.get().0.wrapping_add(self.ticks.get()))
+    }
+
     /// Whether SPDK holds its address.
     pub(super) fn is_with_spdk(&self) -> bool {
         matches!(self.state.get(), State::InFlight | State::Awaited | State::Abandoned)

@@ -165,6 +165,12 @@ impl Memory {
         unsafe { on_complete(slot, (&raw const completion).cast()) };
     }
 
+    fn submit_and_take(&self, queue: &Queue) {
+        queue.submit(&Command::flush(1), None, false, &self.send()).unwrap();
+        self.complete(0, Status::SUCCESS);
+        queue.next().unwrap();
+    }
+
     /// What SPDK does when a queue pair is freed.
     fn abort_all(&self) {
         while !self.held.borrow().is_empty() {
@@ -192,19 +198,31 @@ fn a_command_in_flight_owns_its_buffer() {
 
 #[test]
 fn an_aborted_command_has_its_buffer_until_the_queue_ends() {
-    let (queue, device) = (queue(1), Memory::default());
-    let mut kept = DmaBuf::on_heap(512);
-    queue.submit(&Command::read(1, 0, 1), Some(Data::from(&kept)), false, &device.send()).unwrap();
-    device.abort_all();
-    assert_eq!(queue.next().unwrap().completion.status(), Status::ABORTED_SQ_DELETION);
-    assert!(kept.get_mut().is_none(), "the device may not know yet");
-    drop(queue);
-    assert!(kept.get_mut().is_some());
+    // On PCIe SPDK says 00/07 where over a fabric it says 00/08.
+    for status in [Status::ABORTED_BY_REQUEST, Status::ABORTED_SQ_DELETION] {
+        for pcie in [false, true] {
+            let (mut queue, device) = (queue(1), Memory::default());
+            if pcie {
+                queue = queue.of_pcie();
+            }
+            let mut kept = DmaBuf::on_heap(512);
+            let read = || {
+                queue.submit(&Command::read(1, 0, 1), Some(Data::from(&kept)), false, &device.send()).unwrap()
+            };
+            read();
+            device.complete(0, status);
+            assert_eq!(queue.next().unwrap().completion.status(), status);
+            device.submit_and_take(&queue);
+            assert_eq!(kept.get_mut().is_none(), pcie, "the device may not know yet");
+            drop(queue);
+            assert!(kept.get_mut().is_some());
+        }
+    }
 }
 
 #[test]
 fn the_memory_of_a_queue_is_lent_until_it_is_deleted() {
-    let queue = Queue::new(0, 1, Arc::new(CmdLog::new(1)), false, &Arc::default());
+    let queue = Queue::new(0, 2, Arc::new(CmdLog::new(1)), false, &Arc::default()).of_pcie();
     let device = Memory::default();
     let mut memory = DmaBuf::on_heap(512);
     let execute = |opcode, qid, data: Option<&DmaBuf>, status| {
@@ -231,6 +249,19 @@ fn the_memory_of_a_queue_is_lent_until_it_is_deleted() {
     execute(create, 3, Some(&memory), Status::SUCCESS);
     execute(create, 3, Some(&DmaBuf::on_heap(512)), Status::SUCCESS);
     assert!(memory.get_mut().is_some(), "after a reset, another took its place");
+
+    // Its deletion before is seen after it was created anew.
+    let send = |opcode, data: Option<&DmaBuf>, awaited| {
+        let command = Command::admin(opcode).cdw10(3);
+        let token = queue.submit(&command, data.map(Data::from), awaited, &device.send()).unwrap();
+        device.complete(0, Status::SUCCESS);
+        token
+    };
+    send(delete, None, false);
+    let created = send(create, Some(&memory), true);
+    queue.take(created).unwrap();
+    queue.next().unwrap();
+    assert!(memory.get_mut().is_none(), "the device has it");
 }
 
 #[derive(Debug, Clone)]
