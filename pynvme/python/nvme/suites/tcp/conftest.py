@@ -7,12 +7,14 @@ import pytest
 from nvme import wire
 
 from . import evidence
+from .association import Barred
 from .changes import ChangeFailed
 from .device import Device, Gone
 from .target import Target
+from .verdicts import not_applicable
 
 # What a connection raises if the target does not answer as it should.
-UNEXPECTED = (ConnectionError, TimeoutError, wire.ProtocolError)
+UNEXPECTED = (OSError, wire.ProtocolError)
 
 
 def pytest_configure(config):
@@ -23,7 +25,9 @@ def pytest_configure(config):
 @pytest.fixture(scope="session")
 def device(request, record_testsuite_property):
     """The device under test."""
-    chosen = (request.config.getoption(name) for name in ("--pciaddr", "--nqn", "--nvme-namespaces"))
+    chosen = (
+        request.config.getoption(name) for name in ("--pciaddr", "--nqn", "--nvme-namespaces", "--hostnqn")
+    )
     device = Device(*chosen)
     yield device
     if device.facts:
@@ -41,13 +45,17 @@ def target(request, device, record_property):
         device.begin()
     except Gone as gone:
         pytest.fail(str(gone), pytrace=False)
+    except Barred as barred:
+        not_applicable(str(barred))
     target = Target(device, sections)
     request.node.target = target
-    yield target
-    problem = device.check()
-    if problem:
-        target.fail(problem)
-    target.close()
+    try:
+        yield target
+        problem = device.check()
+        if problem:
+            target.fail(problem)
+    finally:
+        target.close()
 
 
 @pytest.fixture(params=["end", "reason"])
@@ -74,11 +82,13 @@ def pytest_runtest_makereport(item, call):
         item.target = None
     if not report.failed or target is None:
         return
-    if call.excinfo and call.excinfo.errisinstance(UNEXPECTED):
-        # A step on the way failed that the test takes for granted: that is a verdict as well.
-        report.longrepr = target.violation(str(call.excinfo.value))
     if call.excinfo and call.excinfo.errisinstance(ChangeFailed):
         report.longrepr = f"the namespace could not be changed: {call.excinfo.value}"
+    elif call.excinfo and call.excinfo.errisinstance(Barred):
+        report.longrepr = f"the host was let in before, and is not any more: {call.excinfo.value}"
+    elif call.excinfo and call.excinfo.errisinstance(UNEXPECTED):
+        # A step on the way failed that the test takes for granted: that is a verdict as well.
+        report.longrepr = target.violation(str(call.excinfo.value))
     report.sections.append(("NVMe/TCP", evidence.describe(target.connections)))
     path = evidence.save(_folder(item), item.nodeid, target.connections)
     report.sections.append(
