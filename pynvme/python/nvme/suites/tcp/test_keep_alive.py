@@ -80,12 +80,10 @@ def test_silence(target):
 
 @pytest.mark.section(KEEP_ALIVE, COMMAND)
 def test_commands_keep_it_alive(target):
-    """A host that sends Keep Alive in time keeps its controller, longer than it would have without; then not."""
+    """A host that sends Keep Alive in time keeps its controller, longer than it would have without."""
     admin = target.admin(kato=SHORT)
-    silence = expiry(target.facts, SHORT)
-    end = time.monotonic() + silence + SHORT / 1000
+    end = time.monotonic() + expiry(target.facts, SHORT) + BOUND
     while time.monotonic() < end:
         target.must_serve(admin, wire.Command.keep_alive(7))
         time.sleep(SHORT / 1000 / 2)
     target.must_serve(admin)
-    must_expire(target, {"admin queue": admin}, silence + BOUND)
