@@ -21,6 +21,8 @@ class Target(Verdicts):
         super().__init__(sections)
         self.device, self.facts = device, device.facts
         self._kept, self._brief = [], []
+        # How many controllers this test has.
+        self._controllers = 0
         # Of the controller that was connected last.
         self.cntlid = self.icresp = None
         self.admin_queue = self._granted = None
@@ -33,6 +35,7 @@ class Target(Verdicts):
     @property
     def on_request(self):
         """A length that has to be asked for by R2T: no capsule takes it, and it has two blocks at least."""
+        self._namespace()
         block = self.facts.block
         length = max(2, self.facts.in_capsule // block + 1) * block
         if length > self.facts.longest:
@@ -86,11 +89,18 @@ class Target(Verdicts):
                 self.cntlid = connect(connection, entries=entries)
                 break
             except Refused as refused:
-                # Controllers of earlier tests may not be free yet.
-                if refused.status != BUSY or time.monotonic() > end:
-                    raise
                 connection.close()
+                if refused.status != BUSY:
+                    raise
+                # Controllers of earlier tests may not be free yet.
+                if time.monotonic() > end and self._controllers:
+                    not_applicable(
+                        f"the target has no controller more than the {self._controllers} of this test"
+                    )
+                if time.monotonic() > end:
+                    raise
                 time.sleep(0.1)
+        self._controllers += 1
         connection.enable()
         self.admin_queue, self._granted = connection, None
         return connection
@@ -120,6 +130,7 @@ class Target(Verdicts):
         """Closes queues of the last controller, and then its admin queue, so that it is free again."""
         for queue in (*queues, self.admin_queue):
             queue.close()
+        self._controllers -= 1
 
     def write(self, cid, length, lba=0, in_capsule=False):
         """A Write command of some bytes."""

@@ -4,6 +4,7 @@ import pytest
 
 from nvme import wire
 
+from .structures import with_dword
 from .verdicts import not_applicable
 
 IN_CAPSULE = "Command Capsules"
@@ -73,6 +74,7 @@ def test_sgl_shorter_than_the_command(target):
     """A write whose SGL covers less than its blocks."""
     length = target.on_request
     connection = target.io()
-    sqe = wire.Command.write(7, target.facts.nsid, 0, length // target.facts.block + 1, length)
+    # NLB counts from 0.
+    sqe = with_dword(target.write(7, length), 12, length // target.facts.block)
     target.send(connection, wire.Pdu.capsule_cmd(sqe))
     target.must_fail_or_end(connection, 7, bytes(length))

@@ -128,13 +128,3 @@ def test_command_before_enable(target):
     connect(connection)
     connection.send(wire.Pdu.capsule_cmd(wire.Command.identify(6, 1)))
     target.must_fail_or_end(connection, 6)
-
-
-@pytest.mark.section(CONNECT)
-def test_io_queue_before_enable(target):
-    """I/O queues come after CC.EN: before it, Connect fails."""
-    admin = target.initialised()
-    cntlid = connect(admin)
-    connection = target.initialised()
-    connection.send(connection.connect_pdu(cid=5, qid=1, entries=target.facts.entries, cntlid=cntlid))
-    target.must_refuse(connection, 5)
