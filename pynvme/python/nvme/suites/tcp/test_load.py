@@ -13,12 +13,14 @@ from nvme import wire
 from .association import connect
 from .proxy import Proxy, split
 from .structures import CAP
-from .verdicts import BOUND, not_applicable
+from .verdicts import not_applicable
 
 WORKERS = 4
 REGION = 1024
 CHUNK = 64
 DEPTH = 16
+# Seconds in which a worker has connected its queue and a command completed.
+STARTS = 30
 # Seconds in which a worker whose connection is cut ends; its own time is a minute.
 NOTICED = 15
 # What commands end with whose queue is gone: nothing, as no answer comes; Abort Requested; SQ Deletion; a path
@@ -61,10 +63,11 @@ class Host:
             ).start()
             for index in range(count)
         ]  # fmt: skip
-        end = time.monotonic() + BOUND
+        end = time.monotonic() + STARTS
         while not all(worker.completed for worker in self._workers):
             if time.monotonic() > end:
-                self._target.fail(f"after {BOUND} s not all of {count} workers had a command completed")
+                idle = [index for index, worker in enumerate(self._workers) if not worker.completed]
+                self._target.fail(f"after {STARTS} s workers {idle} of {count} had no command completed")
             time.sleep(0.01)
 
     def finish(self):
