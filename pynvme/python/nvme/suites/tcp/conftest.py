@@ -18,8 +18,16 @@ UNEXPECTED = (OSError, wire.ProtocolError)
 
 
 def pytest_configure(config):
-    """The marker that names what is checked."""
+    """The markers of the suite."""
     config.addinivalue_line("markers", "section(title, ...): the parts of the specification a test checks")
+    config.addinivalue_line(
+        "markers", "deadly: a target is known that serves nobody any more after this test"
+    )
+
+
+def pytest_collection_modifyitems(items):
+    """What is known to bring targets down comes last, so that all others have their verdict."""
+    items.sort(key=lambda item: item.get_closest_marker("deadly") is not None)
 
 
 @pytest.fixture(scope="session")
