@@ -38,6 +38,13 @@ DRIVER = (
 )
 
 
+def _close(worker):
+    """What a worker did; it warns that its connection broke, which is what is wanted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return worker.close()
+
+
 class Host:
     """A controller of the driver, whose data is verified."""
 
@@ -56,27 +63,28 @@ class Host:
 
     def load(self, count):
         """Starts so many workers, each on blocks of its own, and waits until all of them have done something."""
-        self._workers = [
-            self._namespace.ioworker(
-                io_size=8, read_percentage=50, qdepth=DEPTH, time=60,
-                region_start=index * REGION, region_end=(index + 1) * REGION,
-            ).start()
-            for index in range(count)
-        ]  # fmt: skip
+        self._workers = [self._start(index) for index in range(count)]
         end = time.monotonic() + STARTS
-        while not all(worker.completed for worker in self._workers):
+        while idle := [index for index, worker in enumerate(self._workers) if not worker.completed]:
             if time.monotonic() > end:
-                idle = [index for index, worker in enumerate(self._workers) if not worker.completed]
                 self._target.fail(f"after {STARTS} s workers {idle} of {count} had no command completed")
-            time.sleep(0.01)
+            for index in idle:
+                if not self._workers[index].running:
+                    # The target may not know yet that the last queue with this identifier has ended.
+                    _close(self._workers[index])
+                    self._workers[index] = self._start(index)
+            time.sleep(0.05)
+
+    def _start(self, index):
+        region = {"region_start": index * REGION, "region_end": (index + 1) * REGION}
+        return self._namespace.ioworker(
+            io_size=8, read_percentage=50, qdepth=DEPTH, time=60, **region
+        ).start()
 
     def finish(self):
         """Waits for the workers, whose connections are lost: they end for that reason, and no other."""
         begin = time.monotonic()
-        with warnings.catch_warnings():
-            # Each says that its connection broke.
-            warnings.simplefilter("ignore")
-            results = [worker.close() for worker in self._workers]
+        results = [_close(worker) for worker in self._workers]
         if time.monotonic() - begin > NOTICED:
             self._target.fail("a worker did not notice that its connection was lost")
         for result in results:
@@ -103,10 +111,8 @@ class Host:
 
     def close(self):
         """Disconnects, whatever still goes on."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for worker in self._workers:
-                worker.close()
+        for worker in self._workers:
+            _close(worker)
         self._pcie.close()
 
 
