@@ -74,6 +74,9 @@ pub struct Host {
 
 /// CNTLID for any controller (dynamic controller model).
 const ANY: u16 = 0xFFFF;
+/// Controller Capabilities; its TO counts half seconds.
+const CAP: u32 = 0x00;
+const HALF_SECOND: Duration = Duration::from_millis(500);
 /// Controller Configuration: 64-byte submission and 16-byte completion entries, enabled.
 const CC: u32 = 0x14;
 const CC_ENABLE: u32 = 0x0046_0001;
@@ -116,11 +119,12 @@ impl Host {
         self.icresp = *response;
     }
 
-    /// The Connect capsule of a queue, `entries` deep; `cntlid` is `None` for an admin queue.
-    pub fn connect_pdu(&self, cid: u16, qid: u16, entries: u16, cntlid: Option<u16>) -> Pdu {
+    /// The Connect capsule of a queue, `entries` deep; `cntlid` is `None` for an admin queue. SQSIZE, one less
+    /// than `entries`, has 16 bits: more than 65536 entries cannot be said.
+    pub fn connect_pdu(&self, cid: u16, qid: u16, entries: u32, cntlid: Option<u16>) -> Pdu {
         let kato = if qid == 0 { self.options.keep_alive.as_millis() } else { 0 };
         let kato = u32::try_from(kato).unwrap_or(u32::MAX);
-        let command = Command::connect(cid, qid, entries.wrapping_sub(1), kato);
+        let command = Command::connect(cid, qid, entries.wrapping_sub(1) as u16, kato);
         let data = ConnectData {
             hostid: self.options.hostid,
             cntlid: cntlid.unwrap_or(ANY),
@@ -139,7 +143,7 @@ impl Host {
     ///
     /// # Errors
     /// [`Error::Status`] if the target refuses, and as [`wait`](Self::wait).
-    pub fn connect(&mut self, cid: u16, qid: u16, entries: u16, cntlid: Option<u16>) -> Result<u16> {
+    pub fn connect(&mut self, cid: u16, qid: u16, entries: u32, cntlid: Option<u16>) -> Result<u16> {
         let pdu = self.connect_pdu(cid, qid, entries, cntlid);
         self.connection.send(&pdu)?;
         let outcome = self.wait(cid, &[])?;
@@ -166,17 +170,20 @@ impl Host {
         succeeded(outcome.completion, || format!("Property Set of {offset:#x}")).map(drop)
     }
 
-    /// Enables the controller and waits until it is ready.
+    /// Enables the controller and waits until it is ready: as long as CAP.TO allows, if that is longer than the
+    /// timeout of this host.
     ///
     /// # Errors
     /// [`Error::Timeout`] if it does not become ready; as [`connect`](Self::connect).
     pub fn enable(&mut self, cid: u16) -> Result<()> {
+        let allowed = HALF_SECOND * (self.property_get(cid, CAP, true)? >> 24 & 0xFF) as u32;
+        let timeout = self.options.timeout.max(allowed);
         self.property_set(cid, CC, CC_ENABLE)?;
-        let end = Instant::now() + self.options.timeout;
+        let end = Instant::now() + timeout;
         while self.property_get(cid, CSTS, false)? & 1 == 0 {
             if Instant::now() > end {
                 let what = "enabling the controller (CSTS.RDY)".to_owned();
-                return Err(Error::Timeout { what, timeout: self.options.timeout });
+                return Err(Error::Timeout { what, timeout });
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -3,7 +3,7 @@
 mod support;
 
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nvme_tcp::{
     CapsuleCmd, CapsuleResp, Closed, Command, Connection, Data, DataPdu, Error, Host, HostOptions, ICReq,
@@ -29,9 +29,13 @@ fn controller(stream: TcpStream) -> Connection {
 }
 
 fn host(digests: u8, peer: impl FnOnce(Connection) + Send + 'static) -> Host {
+    host_that_waits(SOON, digests, peer)
+}
+
+fn host_that_waits(timeout: Duration, digests: u8, peer: impl FnOnce(Connection) + Send + 'static) -> Host {
     let (connection, _) = with_peer("127.0.0.1", Options::default(), |stream| peer(controller(stream)));
     let icreq = ICReq { hpda: 3, dgst: digests, ..Default::default() };
-    let options = HostOptions { icreq, timeout: SOON, ..HostOptions::new("nqn.2026-01.org.example:a") };
+    let options = HostOptions { icreq, timeout, ..HostOptions::new("nqn.2026-01.org.example:a") };
     let mut host = Host::new(connection, options);
     assert_eq!(host.initialise().unwrap().maxh2cdata, MAXH2CDATA);
     host
@@ -75,6 +79,36 @@ fn a_refusal_has_its_status() {
     });
     let Error::Status { completion, .. } = host.connect(1, 0, 32, None).unwrap_err() else { panic!() };
     assert_eq!(completion.to_string(), "01/82");
+}
+
+#[test]
+fn the_largest_queue_has_65536_entries() {
+    let mut host = host(0, |mut connection| {
+        assert_eq!(command(&mut connection).sqe[42..46], [1, 0, 0xFF, 0xFF]);
+        connection.send(&response(1, 9, 0)).unwrap();
+    });
+    host.connect(1, 1, 65536, Some(9)).unwrap();
+}
+
+#[test]
+fn a_controller_may_take_as_long_as_cap_to_to_become_ready() {
+    let (timeout, slow) = (Duration::from_millis(500), Duration::from_millis(800));
+    // CAP.TO in half seconds: the first says how slow it is, the second does not.
+    for (to, ready) in [(20, true), (0, false)] {
+        let mut host = host_that_waits(timeout, 0, move |mut connection| {
+            let begin = Instant::now();
+            for first in [to << 24, 0] {
+                command(&mut connection);
+                connection.send(&response(3, first, 0)).unwrap();
+            }
+            while let Received::Pdu { .. } = connection.receive(SOON).unwrap() {
+                connection.send(&response(3, u64::from(begin.elapsed() > slow), 0)).unwrap();
+            }
+        });
+        let enabled = host.enable(3);
+        assert_eq!(enabled.is_ok(), ready, "{enabled:?}");
+        assert!(ready || matches!(enabled, Err(Error::Timeout { .. })));
+    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub struct ICResp {
     pub cpda: u8,
     /// Digest (DGST): what is in use from here on.
     pub dgst: u8,
-    /// Maximum Host to Controller Data length (MAXH2CDATA): data bytes of one H2CData PDU, at least 4096.
+    /// Maximum Host to Controller Data length (MAXH2CDATA): data bytes of one H2CData PDU; it should be 4096 or more.
     pub maxh2cdata: u32,
 }
 

@@ -168,3 +168,13 @@ fn known_bytes_of_an_icreq() {
     assert_eq!(bytes.len(), 128);
     assert_eq!(bytes[..16], [0, 0, 128, 0, 128, 0, 0, 0, 0, 0, 3, 1, 2, 1, 0, 0]);
 }
+
+#[test]
+fn maxh2cdata_is_a_multiple_of_four_and_may_be_small() {
+    let icresp =
+        |maxh2cdata| Pdu::ICResp(ICResp { maxh2cdata, ..Default::default() }).to_bytes(&Layout::default());
+    assert!(Pdu::parse(&icresp(512), &Layout::default()).is_ok());
+    for wrong in [0, 4098] {
+        assert_eq!(complaint(&icresp(wrong), &Layout::default()).0, "MAXH2CDATA");
+    }
+}

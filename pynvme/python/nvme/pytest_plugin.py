@@ -63,6 +63,12 @@ def pytest_load_initial_conftests(parser):
         )
     with contextlib.suppress(ValueError):
         parser.addoption(
+            "--hostnqn",
+            default="",
+            help="the name under which nvme.suites.tcp connects; without it, one of its own",
+        )
+    with contextlib.suppress(ValueError):
+        parser.addoption(
             "--nvme-capture",
             metavar="DIR",
             default="",

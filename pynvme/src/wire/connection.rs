@@ -38,6 +38,8 @@ pub(crate) struct Outcome {
     sc: u8,
     /// Dwords 0 and 1 of the completion.
     result: u64,
+    /// Submission Queue Head Pointer; None if no response capsule came.
+    sqhd: Option<u16>,
     /// What it read.
     data: Py<PyBytes>,
     /// The R2T PDUs with which the controller asked for what it wrote.
@@ -66,6 +68,7 @@ impl Outcome {
             sct: outcome.completion.sct(),
             sc: outcome.completion.sc(),
             result: outcome.completion.result(),
+            sqhd: (!outcome.success_flag).then(|| outcome.completion.sqhd()),
             data: PyBytes::new(py, &outcome.data).unbind(),
             r2ts: r2ts.collect::<PyResult<_>>()?,
             success_flag: outcome.success_flag,
@@ -304,7 +307,7 @@ impl Connection {
         py: Python<'_>,
         cid: u16,
         qid: u16,
-        entries: u16,
+        entries: u32,
         cntlid: Option<u16>,
     ) -> PyResult<Pdu> {
         self.with(py, |host| Ok(host.connect_pdu(cid, qid, entries, cntlid).into()))
@@ -322,7 +325,7 @@ impl Connection {
         py: Python<'_>,
         cid: u16,
         qid: u16,
-        entries: u16,
+        entries: u32,
         cntlid: Option<u16>,
     ) -> PyResult<u16> {
         self.with(py, |host| host.connect(cid, qid, entries, cntlid))
@@ -340,7 +343,7 @@ impl Connection {
         self.with(py, |host| host.property_set(cid, offset, value))
     }
 
-    /// Enables the controller and waits until it is ready.
+    /// Enables the controller and waits until it is ready; CAP.TO may be longer than the timeout.
     #[pyo3(signature = (cid=0))]
     fn enable(&self, py: Python<'_>, cid: u16) -> PyResult<()> {
         self.with(py, |host| host.enable(cid))

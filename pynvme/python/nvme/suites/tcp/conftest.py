@@ -7,23 +7,35 @@ import pytest
 from nvme import wire
 
 from . import evidence
+from .association import Barred
 from .changes import ChangeFailed
 from .device import Device, Gone
 from .target import Target
+from .verdicts import not_applicable
 
 # What a connection raises if the target does not answer as it should.
-UNEXPECTED = (ConnectionError, TimeoutError, wire.ProtocolError)
+UNEXPECTED = (OSError, wire.ProtocolError)
 
 
 def pytest_configure(config):
-    """The marker that names what is checked."""
+    """The markers of the suite."""
     config.addinivalue_line("markers", "section(title, ...): the parts of the specification a test checks")
+    config.addinivalue_line(
+        "markers", "deadly: a target is known that serves nobody any more after this test"
+    )
+
+
+def pytest_collection_modifyitems(items):
+    """What is known to bring targets down comes last, so that all others have their verdict."""
+    items.sort(key=lambda item: item.get_closest_marker("deadly") is not None)
 
 
 @pytest.fixture(scope="session")
 def device(request, record_testsuite_property):
     """The device under test."""
-    chosen = (request.config.getoption(name) for name in ("--pciaddr", "--nqn", "--nvme-namespaces"))
+    chosen = (
+        request.config.getoption(name) for name in ("--pciaddr", "--nqn", "--nvme-namespaces", "--hostnqn")
+    )
     device = Device(*chosen)
     yield device
     if device.facts:
@@ -41,13 +53,17 @@ def target(request, device, record_property):
         device.begin()
     except Gone as gone:
         pytest.fail(str(gone), pytrace=False)
+    except Barred as barred:
+        not_applicable(str(barred))
     target = Target(device, sections)
     request.node.target = target
-    yield target
-    problem = device.check()
-    if problem:
-        target.fail(problem)
-    target.close()
+    try:
+        yield target
+        problem = device.check()
+        if problem:
+            target.fail(problem)
+    finally:
+        target.close()
 
 
 @pytest.fixture(params=["end", "reason"])
@@ -74,11 +90,13 @@ def pytest_runtest_makereport(item, call):
         item.target = None
     if not report.failed or target is None:
         return
-    if call.excinfo and call.excinfo.errisinstance(UNEXPECTED):
-        # A step on the way failed that the test takes for granted: that is a verdict as well.
-        report.longrepr = target.violation(str(call.excinfo.value))
     if call.excinfo and call.excinfo.errisinstance(ChangeFailed):
         report.longrepr = f"the namespace could not be changed: {call.excinfo.value}"
+    elif call.excinfo and call.excinfo.errisinstance(Barred):
+        report.longrepr = f"the host was let in before, and is not any more: {call.excinfo.value}"
+    elif call.excinfo and call.excinfo.errisinstance(UNEXPECTED):
+        # A step on the way failed that the test takes for granted: that is a verdict as well.
+        report.longrepr = target.violation(str(call.excinfo.value))
     report.sections.append(("NVMe/TCP", evidence.describe(target.connections)))
     path = evidence.save(_folder(item), item.nodeid, target.connections)
     report.sections.append(

@@ -1,11 +1,16 @@
 """A wire between host and target that can be cut."""
 
 import contextlib
+import re
 import selectors
 import socket
 import struct
 import threading
 
+# Where NVMe/TCP targets listen.
+PORT = 4420
+# Seconds in which the thread that accepts ends.
+LISTENING = 5
 # Close with RST, and what is under way is lost.
 AT_ONCE = struct.pack("ii", 1, 0)
 
@@ -52,7 +57,11 @@ class Proxy:
 
     def close(self):
         """Ends everything."""
+        # Closing alone does not wake a thread that accepts.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._acceptor.join(LISTENING)
         self.cut()
 
 
@@ -71,6 +80,12 @@ def _pass_on(host, target):
 
 
 def split(address):
-    """Host and port of an address."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
+    """Host and port of an address; the port may be left out, and with it the brackets of IPv6."""
+    bracketed = re.fullmatch(r"\[(.*)\](?::(\d+))?", address)
+    if bracketed:
+        host, port = bracketed.groups()
+    elif address.count(":") == 1:
+        host, port = address.split(":")
+    else:
+        host, port = address, None
+    return host, int(port or PORT)

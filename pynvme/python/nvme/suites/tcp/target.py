@@ -1,189 +1,163 @@
-"""The target as a test sees it: connections in any state, and what a target may do with those that misbehave."""
+"""The target as a test sees it: connections in any state, and verdicts."""
 
 import contextlib
-
-import pytest
+import time
 
 from nvme import wire
 
-# Seconds a target may take to end an association. Those that wait for their own timers take longer.
-BOUND = 5
-# Seconds in which something that must not come would have come.
-QUIET = 0.2
+from .association import BUSY, Refused, ask_for_queues, connect
+from .verdicts import BOUND, PARAMETER, Verdicts, not_applicable
 
-# Fatal Error Status (FES).
-HEADER_FIELD, SEQUENCE, HEADER_DIGEST, OUT_OF_RANGE, LIMIT, PARAMETER = 1, 2, 3, 4, 5, 6
-FES = {
-    HEADER_FIELD: "Invalid PDU Header Field",
-    SEQUENCE: "PDU Sequence Error",
-    HEADER_DIGEST: "Header Digest Error",
-    OUT_OF_RANGE: "Data Transfer Out of Range",
-    LIMIT: "Data Transfer Limit Exceeded",
-    PARAMETER: "Unsupported Parameter",
-}
-# Where the fatal error information (FEI) is an offset into the header.
-WITH_OFFSET = (HEADER_FIELD, PARAMETER)
+# Where ICReq has HPDA.
+HPDA = 10
+# Of connections that tests open in great number, only so many are kept for the capture.
+LAST = 8
 
 
-def not_applicable(reason):
-    """The verdict where there is nothing to test."""
-    pytest.skip(f"not applicable: {reason}")
-
-
-class Target:
+class Target(Verdicts):
     """One test's view of the device."""
 
     def __init__(self, device, sections):
-        self.device, self.facts, self.sections = device, device.facts, sections
-        self.connections = []
+        super().__init__(sections)
+        self.device, self.facts = device, device.facts
+        self._kept, self._brief = [], []
+        # How many controllers this test has.
+        self._controllers = 0
+        # Of the controller that was connected last.
+        self.cntlid = self.icresp = None
+        self.admin_queue = self._granted = None
+
+    @property
+    def connections(self):
+        """For the capture."""
+        return [*self._kept, *self._brief]
 
     @property
     def on_request(self):
-        """A length that has to be asked for by R2T: no capsule takes it."""
+        """A length that has to be asked for by R2T: no capsule takes it, and it has two blocks at least."""
+        self._namespace()
         block = self.facts.block
-        return min(self.facts.in_capsule // block + 1, self.facts.longest // block) * block
+        length = max(2, self.facts.in_capsule // block + 1) * block
+        if length > self.facts.longest:
+            not_applicable(
+                f"capsules take {self.facts.in_capsule} bytes, transfers have up to {self.facts.longest}: "
+                "no R2T is needed"
+            )
+        return length
 
-    def violation(self, what):
-        """What is wrong, and the parts of the specification that say so."""
-        where = "; ".join(f'"{section}"' for section in self.sections)
-        return f"{what}\nNVMe/TCP or NVMe-oF, {where}"
-
-    def fail(self, what):
-        """The verdict of a violation."""
-        pytest.fail(self.violation(what), pytrace=False)
-
-    def open(self, **options):
-        """A connection on which nothing was sent."""
+    def open(self, brief=False, **options):
+        """A connection on which nothing was sent; a brief one is soon over, and only the last few are kept."""
         connection = self.device.open(**options)
-        self.connections.append(connection)
+        self.keep(connection, brief)
         return connection
+
+    def keep(self, connection, brief=False):
+        """For the capture, and to be closed."""
+        (self._brief if brief else self._kept).append(connection)
+        while len(self._brief) > LAST:
+            self._brief.pop(0).close()
 
     def initialised(self, **options):
         """A connection after ICReq and ICResp."""
         connection = self.open(**options)
-        response = connection.initialise()
+        response = self._aligned(connection, options) if options.get("hpda") else connection.initialise()
         missing = options.get("dgst", 0) & ~response["dgst"]
         if missing:
             not_applicable(f"the target does not use {'header' if missing & 1 else 'data'} digests")
+        self.icresp = response
         return connection
 
-    def admin(self, **options):
+    def _aligned(self, connection, options):
+        """ICResp to an ICReq with an HPDA; a controller may not support it, if it says so."""
+        request = wire.Pdu.icreq(hpda=options["hpda"], dgst=options.get("dgst", 0))
+        connection.send(request)
+        response = connection.receive()
+        name = getattr(response, "name", "")
+        if name == "C2HTermReq" and (response["fes"], response["fei"]) == (PARAMETER, HPDA):
+            not_applicable(f"the target does not support HPDA {options['hpda']}, and says so")
+        if name != "ICResp":
+            self.fail(f"an ICReq with HPDA {options['hpda']} was answered by {response!r}")
+        connection.agree(request, response)
+        return response
+
+    def admin(self, entries=32, brief=False, **options):
         """The admin queue of a controller of its own, enabled."""
-        connection = self.initialised(**options)
-        self.cntlid = connection.connect()
+        end = time.monotonic() + BOUND
+        while True:
+            connection = self.initialised(brief=brief, **options)
+            try:
+                self.cntlid = connect(connection, entries=entries)
+                break
+            except Refused as refused:
+                connection.close()
+                if refused.status != BUSY:
+                    raise
+                # Controllers of earlier tests may not be free yet.
+                if time.monotonic() > end and self._controllers:
+                    not_applicable(
+                        f"the target has no controller more than the {self._controllers} of this test"
+                    )
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+        self._controllers += 1
         connection.enable()
+        self.admin_queue, self._granted = connection, None
         return connection
 
-    def io(self, entries=32, **options):
-        """An I/O queue of a controller of its own."""
-        if self.facts.metadata:
-            not_applicable("the namespace has metadata")
-        self.admin(**options)
+    def ask(self, count=1):
+        """How many I/O queues the controller grants, which is asked once, before the first is connected."""
+        if self._granted is None:
+            self._granted = ask_for_queues(self.admin_queue, count)
+        return self._granted
+
+    def queue(self, qid=1, entries=None, **options):
+        """An I/O queue of the controller that was connected last."""
+        entries = entries or self.facts.entries
+        if entries > self.facts.deepest:
+            not_applicable(f"queues have up to {self.facts.deepest} entries (CAP.MQES)")
+        self.ask()
         connection = self.initialised(**options)
-        connection.connect(qid=1, entries=entries, cntlid=self.cntlid)
+        connect(connection, qid=qid, entries=entries, cntlid=self.cntlid)
         return connection
+
+    def io(self, entries=None, **options):
+        """An I/O queue of a controller of its own."""
+        self.admin(**options)
+        return self.queue(entries=entries, **options)
+
+    def leave(self, *queues):
+        """Closes queues of the last controller, and then its admin queue, so that it is free again."""
+        for queue in (*queues, self.admin_queue):
+            queue.close()
+        self._controllers -= 1
 
     def write(self, cid, length, lba=0, in_capsule=False):
         """A Write command of some bytes."""
-        return wire.Command.write(cid, self.facts.nsid, lba, length // self.facts.block, length, in_capsule)
+        nsid, blocks = self._namespace(), length // self.facts.block
+        return wire.Command.write(cid, nsid, lba, blocks, length, in_capsule)
 
     def read(self, cid, length, lba=0):
         """A Read command of some bytes."""
-        return wire.Command.read(cid, self.facts.nsid, lba, length // self.facts.block, length)
+        return wire.Command.read(cid, self._namespace(), lba, length // self.facts.block, length)
+
+    def _namespace(self):
+        if self.facts.nsid is None:
+            not_applicable("all namespaces have metadata")
+        return self.facts.nsid
 
     def send(self, connection, what):
         """Sends; a target that closes early may not take everything."""
         with contextlib.suppress(ConnectionError):
             connection.send(what)
 
-    def must_end(self, connection, fes=(), fei=None, judged="end"):
-        """The target has to end this association: C2HTermReq, after which closing is up to the host, or it closes.
-
-        That it does, and that it says the right reason, are two verdicts: `judged` says which is asked for.
-        """
-        if judged == "reason" and not fes:
-            not_applicable("the specification names no reason")
-        arrived = connection.receive(BOUND)
-        if isinstance(arrived, wire.Closed):
-            if judged == "reason":
-                not_applicable("the target closes without a reason, as it may")
-            return
-        problem = None
-        if arrived is None:
-            problem = f"nothing came within {BOUND} s"
-        elif isinstance(arrived, wire.Malformed):
-            problem = f"what came is no PDU ({arrived.message})"
-        elif arrived.name != "C2HTermReq":
-            problem = f"the target answered {arrived!r}"
-        if problem and judged == "reason":
-            not_applicable("the association does not end; that has a verdict of its own")
+    def others_are_served(self):
+        """So must the well-behaved association be, whatever happens on others."""
+        problem = self.device.check()
         if problem:
-            self.fail(f"{problem}: the target has to end this association")
-        if judged == "reason":
-            self._check_reason(arrived, fes, fei)
-        self._says_no_more(connection)
-
-    def _check_reason(self, term, fes, fei):
-        if term["fes"] not in fes:
-            expected = " or ".join(f"{code} ({FES[code]})" for code in fes)
-            said = FES.get(term["fes"], "reserved")
-            self.fail(f"C2HTermReq says FES {term['fes']} ({said}), expected {expected}")
-        if fei is not None and term["fes"] in WITH_OFFSET and term["fei"] != fei:
-            self.fail(
-                f"C2HTermReq says FEI {term['fei']:#x}, expected {fei:#x}, the offset of the field in error"
-            )
-
-    def _says_no_more(self, connection):
-        """After C2HTermReq no PDU follows."""
-        arrived = connection.receive(QUIET)
-        if arrived is not None and not isinstance(arrived, wire.Closed):
-            self.fail(f"after C2HTermReq the target sent {arrived!r}")
-
-    def must_fail_or_end(self, connection, cid, data=b"", statuses=()):
-        """A command has to fail, or the association to end; no answer at all is a violation, and so is success."""
-        outcome = self.outcome(connection, cid, data)
-        if outcome is None:
-            return
-        if outcome.status == "00/00":
-            self.fail("the command succeeded")
-        if statuses and outcome.status not in statuses:
-            self.fail(f"the command failed with status {outcome.status}, expected {' or '.join(statuses)}")
-
-    def must_report_digest(self, connection, cid):
-        """A data digest error fails the command with Transient Transport Error, and nothing else."""
-        outcome = self.outcome(connection, cid)
-        if outcome is None:
-            self.fail("the target ended the association: a data digest error fails the command alone")
-        if outcome.status != "00/22":
-            self.fail(
-                f"the command ended with status {outcome.status}, expected 00/22, Transient Transport Error"
-            )
-
-    def must_answer_or_end(self, connection, cid, data=b""):
-        """Whatever the target makes of it, it does not leave the host waiting."""
-        return self.outcome(connection, cid, data)
-
-    def outcome(self, connection, cid, data=b""):
-        """What became of a command; None if the target ended the association."""
-        try:
-            return connection.wait(cid, data)
-        except ConnectionError:
-            return None
-        except TimeoutError:
-            self.fail(f"neither an answer nor the end of the association within {BOUND} s")
-        except wire.ProtocolError as error:
-            self.fail(f"the target violates the protocol: {error}")
-
-    def must_serve(self, connection, sqe=None):
-        """This association goes on: an admin queue, or with a command of its own any queue."""
-        try:
-            outcome = connection.execute(sqe or wire.Command.property_get(99, 0, True))
-        except (OSError, wire.ProtocolError) as error:
-            self.fail(f"the association should go on: {error}")
-        if outcome.status != "00/00":
-            self.fail(f"the association goes on, but its next command fails with status {outcome.status}")
+            self.fail(problem)
 
     def close(self):
-        """All connections."""
-        for connection in self.connections:
+        """All connections, I/O queues before their admin queue."""
+        for connection in reversed(self.connections):
             connection.close()

@@ -8,14 +8,21 @@ import pytest
 from nvme import wire
 
 from .changes import ENDS, ChangeFailed
-from .device import GET_LOG_PAGE, little, transport_sgl, with_dword
-from .target import BOUND, QUIET, not_applicable
+from .data import answer, pattern
+from .structures import (
+    ASYNCHRONOUS_EVENT_REQUEST,
+    active_namespaces,
+    block_of,
+    little,
+    log_page,
+    set_features,
+)
+from .verdicts import BOUND, QUIET, not_applicable
 
 LISTS = "Active Namespace ID list", "Identify command"
 EVENTS = "Asynchronous Event Request command", "Asynchronous Event Configuration"
 CHANGED_LIST = "Changed Namespace List"
 
-AER, SET_FEATURES = 0x0C, 0x09
 EVENT_CONFIGURATION, NAMESPACE_NOTICES = 0x0B, 1 << 8
 # Of Identify Controller, OAES: Namespace Attribute Notices.
 OAES = 92
@@ -28,18 +35,19 @@ class Changing:
 
     def __init__(self, target, changer, admin):
         self._target, self._changer, self._admin = target, changer, admin
+        # The one that was added last.
         self.nsid = None
+        self._added = False
 
     def listed(self, admin=None):
         """The active namespaces, as a host sees them."""
-        data = (admin or self._admin).identify(2)
-        return {little(data, at, 4) for at in range(0, 4096, 4)} - {0}
+        return set(active_namespaces(admin or self._admin))
 
     def add(self):
         """Adds it; it has to be listed."""
         before = self.listed()
         self._changer.add()
-        self.nsid = 0
+        self._added = True
         new = self.listed() - before
         if len(new) != 1:
             self._target.fail(
@@ -49,14 +57,22 @@ class Changing:
 
     def remove(self):
         """Removes it; it must not be listed any more."""
-        gone, self.nsid = self.nsid, None
+        self.take_away()
+        self.must_be_gone()
+
+    def take_away(self):
+        """Removes it; no more is looked at, so any thread may."""
         self._changer.remove()
-        if gone in self.listed():
-            self._target.fail(f"namespace {gone} was removed, and is listed as active")
+        self._added = False
+
+    def must_be_gone(self):
+        """It is not listed any more."""
+        if self.nsid in self.listed():
+            self._target.fail(f"namespace {self.nsid} was removed, and is listed as active")
 
     def end(self):
         """Leaves the subsystem as it was."""
-        if self.nsid is not None:
+        if self._added:
             with contextlib.suppress(ChangeFailed):
                 self._changer.remove()
 
@@ -72,32 +88,26 @@ def changing(target):
     changing.end()
 
 
-def queue(target):
-    """An I/O queue of the controller that was connected last."""
-    connection = target.initialised()
-    connection.connect(qid=1, cntlid=target.cntlid)
-    return connection
-
-
 def size_of(admin, nsid):
     """The size of its blocks, from Identify Namespace."""
-    namespace = admin.identify(0, nsid)
-    return 1 << little(namespace, 130 + 4 * (namespace[26] & 0xF), 1)
+    block, metadata = block_of(admin.identify(0, nsid))
+    if metadata:
+        not_applicable(f"namespace {nsid} has metadata")
+    return block
 
 
 @pytest.mark.section(*LISTS)
 def test_a_namespace_that_comes(target, changing):
     """It is there for hosts that are connected and for new ones, and works."""
-    io = queue(target)
+    io = target.queue()
     changing.add()
     admin = target.admin()
     if changing.nsid not in changing.listed(admin):
         target.fail(f"namespace {changing.nsid} is not listed to a host that connects now")
     block = size_of(admin, changing.nsid)
-    data = bytes(range(256)) * (block // 256)
-    for connection in (io, queue(target)):
-        length = target.on_request // target.facts.block * block
-        whole = data * (length // block)
+    length = -(-target.on_request // block) * block
+    whole = pattern(length, 4)
+    for connection in (io, target.queue()):
         write = wire.Command.write(1, changing.nsid, 0, length // block, length)
         outcome = connection.execute(write, on_request=whole)
         if outcome.status != "00/00":
@@ -112,7 +122,7 @@ def test_a_namespace_that_comes(target, changing):
 @pytest.mark.section("Namespace Identifier", *LISTS)
 def test_a_namespace_that_goes(target, changing):
     """Commands for it fail with Invalid Namespace or Format; the queue and the other namespaces go on."""
-    io = queue(target)
+    io = target.queue()
     changing.add()
     nsid = changing.nsid
     block = size_of(target.admin(), nsid)
@@ -129,13 +139,9 @@ def listening(target, enabled):
     if not little(admin.identify(1), OAES, 4) & NAMESPACE_NOTICES:
         not_applicable("OAES says that the controller sends no Namespace Attribute Notices")
     value = NAMESPACE_NOTICES if enabled else 0
-    command = with_dword(
-        with_dword(wire.Command.of(SET_FEATURES, cid=20), 10, EVENT_CONFIGURATION), 11, value
-    )
-    outcome = admin.execute(command)
-    if outcome.status != "00/00":
-        target.fail(f"Asynchronous Event Configuration {value:#x}: status {outcome.status}")
-    admin.send(wire.Pdu.capsule_cmd(wire.Command.of(AER, cid=21)))
+    outcome = admin.execute(set_features(20, EVENT_CONFIGURATION, value))
+    target.must_succeed(outcome, f"Set Features, Asynchronous Event Configuration {value:#x},")
+    admin.send(wire.Pdu.capsule_cmd(wire.Command.of(ASYNCHRONOUS_EVENT_REQUEST, cid=21)))
     return admin
 
 
@@ -154,10 +160,8 @@ def must_be_told(target, admin, what):
 
 def changed(target, admin):
     """The changed namespaces; reading clears the list, and lets the next event come."""
-    command = transport_sgl(wire.Command.of(GET_LOG_PAGE, cid=22, nsid=0xFFFFFFFF), 4096)
-    outcome = admin.execute(with_dword(command, 10, CHANGED_LOG | (4096 // 4 - 1) << 16))
-    if outcome.status != "00/00":
-        target.fail(f"the log page {CHANGED_LOG:#x} cannot be read: status {outcome.status}")
+    outcome = admin.execute(log_page(22, CHANGED_LOG, 4096, nsid=0xFFFFFFFF))
+    target.must_succeed(outcome, f"Get Log Page of {CHANGED_LOG:#x}")
     return [nsid for at in range(0, 4096, 4) if (nsid := little(outcome.data, at, 4))]
 
 
@@ -166,16 +170,15 @@ def test_events(target, changing):
     """A host is told when it comes and when it goes, once each, and of which namespace."""
     admin = listening(target, enabled=True)
     for what, change in (("added", changing.add), ("removed", changing.remove)):
-        nsid = changing.nsid
         change()
         must_be_told(target, admin, what)
         # Until the page is read, no further event of the kind comes.
-        admin.send(wire.Pdu.capsule_cmd(wire.Command.of(AER, cid=21)))
+        admin.send(wire.Pdu.capsule_cmd(wire.Command.of(ASYNCHRONOUS_EVENT_REQUEST, cid=21)))
         if admin.receive(QUIET) is not None:
             target.fail("a second event came before the log page of the first was read")
         listed = changed(target, admin)
-        if (nsid or changing.nsid) not in listed and listed != [0xFFFFFFFF]:
-            target.fail(f"namespace {nsid or changing.nsid} was {what}; the log page lists {listed}")
+        if changing.nsid not in listed and listed != [0xFFFFFFFF]:
+            target.fail(f"namespace {changing.nsid} was {what}; the log page lists {listed}")
         if changed(target, admin):
             target.fail("the log page lists what it did before: reading clears it")
 
@@ -194,39 +197,41 @@ def test_no_events_unless_asked_for(target, changing):
 @pytest.mark.section("Namespace Identifier", "Host to Controller Command Data Buffer Transfers")
 def test_gone_during_a_write(target, changing):
     """A write whose namespace goes while its data is on the way is completed, or the association ends."""
-    io = queue(target)
+    io = target.queue()
     changing.add()
     nsid = changing.nsid
-    length = target.on_request
-    write = wire.Command.write(6, nsid, 0, length // size_of(target.admin(), nsid), length)
+    block = size_of(target.admin(), nsid)
+    length = -(-target.on_request // block) * block
+    write = wire.Command.write(6, nsid, 0, length // block, length)
     io.send(wire.Pdu.capsule_cmd(write))
     r2t = io.receive()
     if getattr(r2t, "name", "") != "R2T":
         target.fail(f"a write of {length} bytes was answered by {r2t!r}, not by an R2T")
     problems = []
     # The target may wait for the write.
-    removing = threading.Thread(target=_remove, args=(changing, problems))
+    removing = threading.Thread(target=_take_away, args=(changing, problems))
     removing.start()
     removing.join(QUIET)
-    part = bytes(r2t["r2tl"])
-    target.send(io, wire.Pdu.h2c_data(r2t["cccid"], r2t["ttag"], r2t["r2to"], part, last=True))
+    with contextlib.suppress(ConnectionError):
+        answer(io, r2t, bytes(length))
     target.must_answer_or_end(io, 6, bytes(length))
     removing.join(ENDS)
     if removing.is_alive() or problems:
-        target.fail(f"the namespace was not removed: {problems or 'it takes too long'}")
+        pytest.fail(f"the namespace was not removed: {problems or 'it takes too long'}", pytrace=False)
+    changing.must_be_gone()
 
 
-def _remove(changing, problems):
+def _take_away(changing, problems):
     try:
-        changing.remove()
-    except (ChangeFailed, OSError, wire.ProtocolError) as error:
+        changing.take_away()
+    except ChangeFailed as error:
         problems.append(str(error))
 
 
 @pytest.mark.section(*LISTS)
 def test_one_comes_and_goes_beside_load(target, changing):
     """Reads of another namespace never fail meanwhile."""
-    io = queue(target)
+    io = target.queue()
     ended, problems = threading.Event(), []
 
     def load():
