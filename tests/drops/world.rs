@@ -33,7 +33,7 @@ fn take<T>(list: &mut Vec<T>, at: Index) -> Option<T> {
     (!list.is_empty()).then(|| list.swap_remove(at.index(list.len())))
 }
 
-/// What is closed, full or too small says so; and on a busy machine SPDK gives a target up after two seconds. One that
+/// What is closed, full, too small or of another controller says so; and on a busy machine SPDK gives a target up after two seconds. One that
 /// was killed or stopped refuses in more ways.
 fn is_expected(error: &Error) -> bool {
     matches!(
@@ -45,6 +45,7 @@ fn is_expected(error: &Error) -> bool {
             | Error::Timeout { .. }
             | Error::Open { .. }
             | Error::QpairCreate { .. }
+            | Error::InvalidArgument { .. }
     )
 }
 
