@@ -60,6 +60,19 @@ def test_a_peer_that_is_no_target_fails_in_time(tmp_path):
     assert "no association with" in said and "passed" not in said, said
 
 
+def test_a_target_that_hangs_is_noticed_and_replaced():
+    device = Device("", "")
+    try:
+        device.begin()
+        hung = device._embedded.pid
+        os.kill(hung, signal.SIGSTOP)
+        assert "is not served any more" in device.check()
+        device.begin()
+        assert device.check() is None and device._embedded.pid != hung
+    finally:
+        device.end()
+
+
 def test_a_target_that_dies_is_noticed_and_replaced():
     device = Device("", "")
     try:

@@ -126,6 +126,9 @@ class Device:
         if problem:
             self._witness.close()
             self._witness = None
+            if self._embedded is not None:
+                # One that lives and serves nobody would fail all that follows: the next test has a new one.
+                self._embedded.stop()
         return problem
 
     def _died(self, seconds):
