@@ -333,6 +333,8 @@ impl Connection {
             }
             Ok(count) => {
                 chunk.truncate(count);
+                // It is kept, and had room for the most that could have come.
+                chunk.shrink_to_fit();
                 self.inbox.extend(&chunk);
                 self.record(Direction::Received, What::Data(chunk));
             }

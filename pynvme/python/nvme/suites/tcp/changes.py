@@ -27,13 +27,23 @@ class ByCommand:
 
     def _run(self, what):
         command = [*self._command, what]
+        said = shlex.join(command)
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=ENDS, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ChangeFailed(str(error)) from error
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip()
-            raise ChangeFailed(f"`{shlex.join(command)}` ended with status {done.returncode}: {said}")
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+            )
+        except OSError as error:
+            raise ChangeFailed(f"`{said}` cannot be run: {error}") from error
+        try:
+            output, errors = process.communicate(timeout=ENDS)
+        except subprocess.TimeoutExpired:
+            # Not waited for: one that the kernel holds does not even die.
+            process.kill()
+            raise ChangeFailed(f"`{said}` did not end within {ENDS} s") from None
+        if process.returncode:
+            raise ChangeFailed(
+                f"`{said}` ended with status {process.returncode}: {(errors or output).strip()}"
+            )
 
 
 class ByRpc:
