@@ -1,24 +1,26 @@
 //! I/O queue pairs.
 
-use std::ffi::{c_int, c_void};
+mod create;
+mod handle;
+
 use std::fmt;
-use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cmdlog::CmdLog;
 use crate::command::Command;
-use crate::controller::{AdminHandle, Inner, Vector, open};
-use crate::deadline::{Deadline, bounded, on_helper, timed_out};
+use crate::controller::{Inner, Vector};
+use crate::deadline::{Deadline, on_helper};
 use crate::error::{Error, Result};
 use crate::fork::forked;
-use crate::lane::{Handle, Kind, Lane, Link};
+use crate::lane::{Kind, Lane};
+use crate::names;
 use crate::observer::{self, Scope};
 use crate::pending::Pending;
-use crate::queue::{self, Completed, Data, Queue, Token};
-use crate::status::Status;
+use crate::queue::{Completed, Data, Token};
 use crate::transport::Address;
-use crate::{log, names, transport};
+use create::{connect, connect_tcp};
+pub(crate) use handle::IoHandle;
 
 /// An I/O queue pair: commands go out on it and completions come back.
 ///
@@ -104,102 +106,6 @@ impl QpairOptions {
 }
 
 pub(crate) type IoLane = Lane<IoHandle>;
-
-/// SPDK's queue pair. Dropping it completes what is outstanding and frees it.
-pub(crate) struct IoHandle {
-    ctrlr: NonNull<spdk_sys::spdk_nvme_ctrlr>,
-    qpair: NonNull<spdk_sys::spdk_nvme_qpair>,
-    /// Where SPDK deletes queues with admin commands, and polls for their completions: the queue they go out on.
-    admin: Option<Arc<Lane<AdminHandle>>>,
-    /// Whether the device knows it.
-    created: bool,
-    freed: bool,
-}
-
-impl IoHandle {
-    pub(crate) fn as_ptrs(&self) -> (NonNull<spdk_sys::spdk_nvme_ctrlr>, NonNull<spdk_sys::spdk_nvme_qpair>) {
-        (self.ctrlr, self.qpair)
-    }
-}
-
-// SAFETY: SPDK ties a queue pair to no thread, only to one at a time, which the lane's lock sees to. The
-// controller outlives it: it is not closed before its lanes are freed (Inner::close).
-unsafe impl Send for IoHandle {}
-
-impl Handle for IoHandle {
-    fn submit(
-        &self,
-        command: *mut spdk_sys::spdk_nvme_cmd,
-        data: *mut c_void,
-        len: u32,
-        argument: *mut c_void,
-    ) -> c_int {
-        if self.admin.is_some() && !queue::fits_prp_list(data, len) {
-            return -libc::EFAULT;
-        }
-        // SAFETY: both handles are alive; the data stays in the slot that the argument points to until SPDK
-        // has called back; SPDK copies the command.
-        unsafe {
-            spdk_sys::spdk_nvme_ctrlr_cmd_io_raw(
-                self.ctrlr.as_ptr(),
-                self.qpair.as_ptr(),
-                command,
-                data,
-                len,
-                queue::ON_COMPLETE,
-                argument,
-            )
-        }
-    }
-
-    fn poll(&self, most: u32) -> i32 {
-        // SAFETY: the queue pair is alive.
-        unsafe { spdk_sys::spdk_nvme_qpair_process_completions(self.qpair.as_ptr(), most) }
-    }
-
-    fn abort(&self) {
-        // SAFETY: the queue pair is alive; SPDK does nothing if it is disconnected already.
-        unsafe { spdk_sys::spdk_nvme_ctrlr_disconnect_io_qpair(self.qpair.as_ptr()) };
-    }
-
-    fn is_gone(&self) -> bool {
-        // SAFETY: the controller outlives its queue pairs.
-        unsafe { spdk_sys::shim_ctrlr_is_gone(self.ctrlr.as_ptr()) }
-    }
-
-    fn free(&mut self) -> bool {
-        if std::mem::replace(&mut self.freed, true) || forked() {
-            return true;
-        }
-        // The admin queue is driven by one thread at a time; a queue that is freed although another thread does not
-        // let go of it in time is the lesser evil.
-        let admin = self.admin.as_ref().and_then(|admin| admin.lock().ok());
-        let _scope = self.admin.as_ref().map(|admin| Scope::new(Some(admin.log()), None));
-        // SAFETY: allocated once and freed once; the controller is still open, and the queue that callbacks
-        // go to is dropped after this.
-        let free = || unsafe { spdk_sys::shim_qpair_free(self.qpair.as_ptr(), self.created) };
-        // SPDK reports every command it aborts.
-        let (rc, _) = log::quietly(|| bounded(&Deadline::after(GOODBYE), free));
-        drop(admin);
-        let pcie = self.admin.is_some();
-        if pcie && rc != 0 {
-            tracing::error!(
-                "the device has not deleted a queue pair: the memory of its commands stays allocated, as it may still be used"
-            );
-        }
-        // Over a fabric the device sees no memory.
-        !pcie || rc == 0
-    }
-}
-
-impl Drop for IoHandle {
-    fn drop(&mut self) {
-        self.free();
-    }
-}
-
-/// How long a device may take to delete a queue pair.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Qpair {
     pub(crate) fn create(controller: &Arc<Inner>, options: QpairOptions) -> Result<Self> {
@@ -443,127 +349,6 @@ impl Qpair {
 
 /// How long another thread may take to let go of a queue pair that is deleted.
 const DELETE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long a target may take to notice that the queue pair which had an identifier before is gone.
-const IDENTIFIER_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Over fabrics a queue pair ends with its connection, which the target learns a little later than this host.
-fn connect_tcp(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) -> Result<Qpair> {
-    let patience = deadline.within(IDENTIFIER_PATIENCE);
-    loop {
-        match connect(controller, options, deadline) {
-            // SPDK's target says the one, Linux's the other.
-            Err(Error::ConnectRefused {
-                status: Status::INVALID_QUEUE_IDENTIFIER | Status::COMMAND_SEQUENCE_ERROR,
-                ..
-            }) if !patience.passed() => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            result => return result,
-        }
-    }
-}
-
-fn connect(controller: &Arc<Inner>, options: QpairOptions, deadline: &Deadline) -> Result<Qpair> {
-    let QpairOptions { depth, .. } = options;
-
-    // The controller stays open meanwhile, also if the caller gives up before this is done.
-    let _creating = controller.creating(deadline.left())?;
-    controller.forget_the_dead();
-    let probed = probe(controller, deadline)?;
-    if probed.is_some() {
-        controller.options().set_up_sockets()?;
-    }
-    let (mut handle, qid) = allocate(controller, options, deadline)?;
-
-    let vector = controller.interrupts().and_then(|all| match options.interrupt {
-        Interrupt::Off => Err("it was created without one".to_owned()),
-        Interrupt::Vector(number) => Ok(all.vector(number)),
-        Interrupt::Own => Ok(all.vector(qid)),
-    });
-    // IEN and IV, as in dword 11 of Create I/O Completion Queue.
-    let interrupt = vector.as_ref().map_or(0, |vector| u32::from(vector.number()) << 16 | 1 << 1);
-
-    let io_log = Arc::new(CmdLog::new(qid));
-    // Where SPDK creates queues with admin commands, it polls for their completions.
-    let admin = match &handle.admin {
-        Some(admin) => Some(admin.lock().map_err(|e| controller.explain(e))?),
-        None => None,
-    };
-    let scope = Scope::new(Some(controller.admin().log()), Some(&io_log));
-    log::forget();
-    // SAFETY: allocated just now on this controller, and known to nobody else.
-    let call =
-        || unsafe { spdk_sys::shim_qpair_connect(handle.ctrlr.as_ptr(), handle.qpair.as_ptr(), interrupt) };
-    let (rc, ended) = log::quietly(|| bounded(deadline, call));
-    drop(admin);
-    // It may have been on its way when the time was over.
-    handle.created = rc == 0 || ended;
-    if rc != 0 {
-        if let (Some(failure), Some(socket)) = (scope.failure().filter(observer::Failure::is_connect), probed)
-        {
-            return Err(open::connect_refused(socket, &format!("queue {qid}"), failure));
-        }
-        if ended || deadline.passed() {
-            let what = format!("creating queue pair {qid} at {}", controller.address());
-            return Err(timed_out(what, controller.options().timeout));
-        }
-        return Err(failed(depth, "check that the target is alive and has queues left"));
-    }
-    drop(scope);
-    if let Some(socket) = controller.socket() {
-        // SAFETY: both are alive: the queue pair was connected just now.
-        let port = unsafe { spdk_sys::shim_tcp_local_port(handle.ctrlr.as_ptr(), handle.qpair.as_ptr()) };
-        open::serve_as(controller.options(), port, socket)?;
-    }
-    let queue = Queue::new(qid, depth - 1, Arc::clone(&io_log), observer::available(), controller.tables());
-    let link = |queue| Link::new(handle, queue, Arc::clone(controller.command_timeout()));
-    let link = if controller.is_pcie() { link(queue.of_pcie()).watched() } else { link(queue) };
-    let lane = Arc::new(Lane::new(qid, io_log, link, controller.neighbours()));
-    controller.add_lane(&lane);
-    Ok(Qpair { controller: Arc::clone(controller), lane, depth, vector })
-}
-
-/// On TCP, whether the target still accepts connections, and where.
-fn probe(controller: &Inner, deadline: &Deadline) -> Result<Option<std::net::SocketAddr>> {
-    let Some(socket) = controller.socket() else { return Ok(None) };
-    transport::probe(socket, deadline)?;
-    Ok(Some(socket))
-}
-
-fn allocate(controller: &Inner, options: QpairOptions, deadline: &Deadline) -> Result<(IoHandle, u16)> {
-    let QpairOptions { depth, priority, .. } = options;
-    let admin = controller.admin().lock().map_err(|e| controller.explain(e))?;
-    let _scope = Scope::new(Some(controller.admin().log()), None);
-    log::forget();
-    let (mut qpair, mut qid) = (ptr::null_mut(), 0);
-    let ctrlr = admin.handle.as_ptr();
-    // SAFETY: the controller is open while its lane is locked; results go to locals.
-    let call = || unsafe { spdk_sys::shim_qpair_alloc(ctrlr, depth, priority, &mut qpair, &mut qid) };
-    let (_rc, ended) = log::quietly(|| bounded(deadline, call));
-    match (NonNull::new(ctrlr), NonNull::new(qpair)) {
-        // A system SPDK does not tell the identifier; it takes the lowest that is free.
-        (Some(ctrlr), Some(qpair)) => {
-            let qid = if qid == 0 { controller.lowest_free_qid() } else { qid };
-            let admin = controller.is_pcie().then(|| Arc::clone(controller.admin()));
-            Ok((IoHandle { ctrlr, qpair, admin, created: false, freed: false }, qid))
-        }
-        _ if ended => {
-            let what = format!("creating a queue pair at {}", controller.address());
-            Err(timed_out(what, controller.options().timeout))
-        }
-        _ => Err(failed(
-            depth,
-            "delete queue pairs that are no longer needed; any priority but 0 needs CC.AMS set",
-        )),
-    }
-}
-
-fn failed(depth: u16, remedy: &str) -> Error {
-    let said = log::said();
-    let why = if said.is_empty() { "SPDK does not say why".to_owned() } else { format!("SPDK says: {said}") };
-    Error::QpairCreate { depth: u32::from(depth), why, remedy: remedy.to_owned() }
-}
 
 impl Drop for Qpair {
     fn drop(&mut self) {
