@@ -36,6 +36,7 @@ fn the_pace_is_exact_also_after_a_pause() {
         let worker = IoWorker::start(&namespace, &workload).expect("a worker");
         thread::sleep(Duration::from_millis(300));
         pause_myself("0.4");
+        let resumed = before.elapsed();
         while worker.is_running() {
             // Read in this order: a count, then a time that is later.
             let (count, elapsed) = (worker.completed(), before.elapsed());
@@ -48,8 +49,14 @@ fn the_pace_is_exact_also_after_a_pause() {
         let report = worker.join();
         let (count, exact) = (report.ios, u64::from(iops) * 2);
         assert!(count.abs_diff(exact) <= (exact / 100).max(1), "{iops} IOPS: {count} in 2 s");
+        // On a busy machine the pause may have lasted into the second second.
         let first = report.per_second[0];
-        assert!(first.abs_diff(u64::from(iops)) <= u64::from(iops / 100).max(1), "{:?}", report.per_second);
+        assert!(
+            resumed > Duration::from_millis(900)
+                || first.abs_diff(u64::from(iops)) <= u64::from(iops / 100).max(1),
+            "{:?}",
+            report.per_second
+        );
     }
 }
 
