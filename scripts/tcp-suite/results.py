@@ -112,8 +112,9 @@ def _cell(verdict):
 
 
 def _general(reason):
-    """Without what differs from run to run."""
-    return re.sub(r"\b(cqe|data)=[0-9a-f]+", r"\1=…", reason)
+    """Without what differs from run to run, and from one alignment to the next."""
+    reason = re.sub(r"\b(cqe|data)=[0-9a-f]+", r"\1=…", reason)
+    return re.sub(r"\b(HPDA) \d+", r"\1 …", reason)
 
 
 def _escaped(text):
