@@ -43,53 +43,46 @@ class EmbeddedTarget:
 _embedded = EmbeddedTarget()
 
 
+# The device under test, and what the suite nvme.suites.tcp takes, whose conftest.py is found too late for options.
+OPTIONS = {
+    "--pciaddr": {
+        "default": "",
+        "help": "the device under test: a PCIe address or the host[:port] of an NVMe/TCP target; without it, the "
+        "embedded target",
+    },
+    "--nqn": {"default": "", "help": "the subsystem to test; without it, what discovery lists first"},
+    "--hostnqn": {
+        "default": "",
+        "help": "the name under which nvme.suites.tcp connects; without it, one of its own",
+    },
+    "--nvme-capture": {
+        "metavar": "DIR",
+        "default": "",
+        "help": "where nvme.suites.tcp leaves a pcapng of each test that fails; without it, a temporary folder",
+    },
+    "--nvme-namespaces": {
+        "metavar": "COMMAND",
+        "default": "",
+        "help": "what nvme.suites.tcp runs to add a namespace to the subsystem under test, with `add` behind it, and "
+        "to remove that one again, with `remove`",
+    },
+    "--nvme-rounds": {
+        "metavar": "N",
+        "type": int,
+        "default": 10,
+        "help": "how often nvme.suites.tcp cuts the connections of its verified load",
+    },
+}
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_load_initial_conftests(parser):
-    """Add the option once every conftest.py had its chance to."""
+    """Add the options once every conftest.py had its chance to."""
     yield
-    # A conftest.py may have it already.
-    with contextlib.suppress(ValueError):
-        parser.addoption(
-            "--pciaddr",
-            action="store",
-            default="",
-            help="the device under test: a PCIe address or the host[:port] of an NVMe/TCP target; "
-            "without it, the embedded target",
-        )
-    # For the suite nvme.suites.tcp, whose conftest.py is found too late for options.
-    with contextlib.suppress(ValueError):
-        parser.addoption(
-            "--nqn", default="", help="the subsystem to test; without it, what discovery lists first"
-        )
-    with contextlib.suppress(ValueError):
-        parser.addoption(
-            "--hostnqn",
-            default="",
-            help="the name under which nvme.suites.tcp connects; without it, one of its own",
-        )
-    with contextlib.suppress(ValueError):
-        parser.addoption(
-            "--nvme-capture",
-            metavar="DIR",
-            default="",
-            help="where nvme.suites.tcp leaves a pcapng of each test that fails; without it, a temporary folder",
-        )
-    with contextlib.suppress(ValueError):
-        parser.addoption(
-            "--nvme-namespaces",
-            metavar="COMMAND",
-            default="",
-            help="what nvme.suites.tcp runs to add a namespace to the subsystem under test, with `add` behind it, "
-            "and to remove that one again, with `remove`",
-        )
-    with contextlib.suppress(ValueError):
-        parser.addoption(
-            "--nvme-rounds",
-            metavar="N",
-            type=int,
-            default=10,
-            help="how often nvme.suites.tcp cuts the connections of its verified load",
-        )
+    for name, option in OPTIONS.items():
+        # A conftest.py may have it already.
+        with contextlib.suppress(ValueError):
+            parser.addoption(name, **option)
 
 
 def pytest_addoption(parser):
