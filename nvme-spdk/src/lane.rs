@@ -40,7 +40,7 @@ pub(crate) trait Handle: Send {
     /// Whether nobody answers at the device's registers any more, which no poll would ever say.
     fn is_gone(&self) -> bool;
     /// Completes what is outstanding and frees it, as dropping it does; the second time nothing is left to do. False if
-    /// the device was not heard of: it may go on using the memory of its commands.
+    /// the device has not let go of the queue: it may go on using the memory of its commands.
     fn free(&mut self) -> bool;
     /// What is sent by SPDK itself meanwhile belongs to this log.
     fn scope(_log: &Arc<CmdLog>) -> Option<Scope> {
