@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nvme_spdk::rpc::Server;
-use nvme_spdk::{Command, Data, DmaBuf, IoWorker, Workload};
+use nvme_spdk::{Command, Data, DmaBuf, IoSize, IoWorker, Workload};
 use serde_json::{Value, json};
 use support::{connect, eventually};
 
@@ -222,7 +222,9 @@ fn counters_and_what_is_new_of_a_busy_worker() {
     let console = Console::new();
     let controller = connect();
     let namespace = controller.namespace(1).expect("namespace 1");
-    let worker = IoWorker::start(&namespace, &Workload::new().io_size(8).queue_depth(32)).expect("a worker");
+    // Aligned, so that no command is cut short by the end of the namespace and all of them have 4096 bytes.
+    let workload = Workload::new().io_sizes([IoSize::new(8).align(8)]).queue_depth(32);
+    let worker = IoWorker::start(&namespace, &workload).expect("a worker");
     let queue = || {
         let answer = console.call("nvme_queues", json!(null))["result"].clone();
         assert_eq!(answer["controllers"][0]["address"], "127.0.0.1");
