@@ -10,7 +10,7 @@ use support::{Stopped, closed_port, connect, eventually, is_alive, signal, silen
 
 const TIMEOUT: Duration = Duration::from_millis(1500);
 /// On a loaded machine a thread may have to wait for its turn.
-const GRACE: Duration = Duration::from_millis(800);
+const GRACE: Duration = Duration::from_millis(1400);
 
 fn options() -> ConnectOptions {
     ConnectOptions::new().timeout(TIMEOUT)

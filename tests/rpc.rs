@@ -144,7 +144,7 @@ fn outstanding_commands_and_those_of_a_busy_worker() {
         most = most.max(outstanding(3));
     }
     assert!(most <= 31, "{most}");
-    assert!(begin.elapsed() < Duration::from_secs(5));
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     assert!(
         !console.call("get_cmdlog", json!([console.handle(3)]))["result"]
             .as_array()
@@ -333,7 +333,7 @@ fn nobody_holds_up_anybody() {
     for _ in 0..500 {
         assert_eq!(console.queues(), [0; 0]);
     }
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     // The latest of the silent ones are still there.
     silent[99].write_all(br#""method":"list_all_qpair"}"#).expect("it reads");
     let mut answer = [0; 100];
@@ -371,7 +371,7 @@ fn dropping_it_removes_the_socket_and_ends_connections() {
     assert!(client.read(&mut [0; 1024]).expect("it answers") > 0);
     let begin = Instant::now();
     drop(server);
-    assert!(begin.elapsed() < Duration::from_secs(1));
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert_eq!(client.read(&mut [0; 16]).expect("the end, no error"), 0);
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
     let nowhere = Server::start(folder.path().join("missing/nvme.sock")).expect_err("no such folder");

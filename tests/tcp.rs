@@ -123,7 +123,7 @@ fn patience_outlasts_a_restart() {
     let impatient = ConnectOptions::new().timeout(Duration::from_secs(2));
     let (result, took) = timed(|| Controller::connect(&address, impatient.clone()));
     assert!(matches!(result, Err(Error::Connect { .. })), "{result:?}");
-    assert!(took < Duration::from_secs(1));
+    assert!(took < Duration::from_secs(2), "{took:?}");
 
     let later = thread::spawn(move || {
         thread::sleep(Duration::from_millis(700));
@@ -143,7 +143,7 @@ fn patience_outlasts_a_restart() {
         ConnectOptions::new().timeout(Duration::from_millis(500)).reconnect_for(Duration::from_secs(1));
     let (result, took) = timed(|| Controller::connect(&address, patient));
     assert!(matches!(result, Err(Error::Connect { .. })), "{result:?}");
-    assert!((1000..3000).contains(&took.as_millis()), "{took:?}");
+    assert!((1000..6000).contains(&took.as_millis()), "{took:?}");
 }
 
 #[test]

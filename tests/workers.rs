@@ -11,7 +11,7 @@ fn a_worker_ends_after_its_time() {
     let workload = Workload::new().read_percentage(50).time(Duration::from_millis(1200));
     let (report, took) = timed(|| IoWorker::start(&namespace, &workload).expect("a worker").join());
     assert!(report.failure.is_none(), "{report:?}");
-    assert!(took >= Duration::from_millis(1200) && took < Duration::from_secs(3), "{took:?}");
+    assert!(took >= Duration::from_millis(1200) && took < Duration::from_secs(6), "{took:?}");
     assert_eq!(report.per_second.len(), 1);
     assert_eq!(report.count(1) + report.count(2), report.ios);
     // A command at the very end of the namespace is shorter.
@@ -79,11 +79,11 @@ fn it_can_be_asked_to_finish_and_it_can_be_dropped() {
     assert!(worker.is_running() && worker.transferred() >= 100 * 4096);
     worker.finish();
     let (report, took) = timed(|| worker.join());
-    assert!(report.ios >= 100 && took < Duration::from_secs(1), "{took:?}");
+    assert!(report.ios >= 100 && took < Duration::from_secs(4), "{took:?}");
 
     let worker = IoWorker::start(&namespace, &Workload::new().queue_depth(1024)).expect("a worker");
     let ((), took) = timed(|| drop(worker));
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn closing_the_controller_ends_its_workers() {
     let workers: Vec<_> =
         (0..4).map(|_| IoWorker::start(&namespace, &Workload::new()).expect("a worker")).collect();
     let ((), took) = timed(|| controller.close());
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
     for worker in workers {
         assert_eq!(worker.join().failure, Some(Failure::Stopped));
     }
@@ -111,7 +111,7 @@ fn a_killed_target_ends_its_workers() {
     for worker in workers {
         let (report, took) = timed(|| worker.join());
         assert_eq!(report.failure, Some(Failure::Disconnected));
-        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert!(took < Duration::from_secs(4), "{took:?}");
     }
 }
 

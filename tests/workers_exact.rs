@@ -199,7 +199,7 @@ fn a_reset_ends_it_and_the_next_one_runs() {
         controller.reset().expect("a reset");
         let (report, took) = timed(|| worker.join());
         assert_eq!(report.failure, Some(Failure::Stopped));
-        assert!(report.ios >= 100 && took < Duration::from_secs(1), "{took:?}");
+        assert!(report.ios >= 100 && took < Duration::from_secs(3), "{took:?}");
     }
     assert_eq!(run(&namespace, Workload::new().io_count(10)).ios, 10);
 }
@@ -241,7 +241,7 @@ fn a_worker_begins_at_once_and_two_begin_together() {
     let apart = median(apart.collect());
     println!("first completion after {alone:?}, two workers {apart:?} apart");
     // Loose, because machines are busy: the benchmark has the figures.
-    assert!(alone < Duration::from_millis(50) && apart < Duration::from_millis(20), "{alone:?}, {apart:?}");
+    assert!(alone < Duration::from_millis(200) && apart < Duration::from_millis(100), "{alone:?}, {apart:?}");
 }
 
 /// Resident memory of this process, in bytes; hugepages, where data buffers are, do not count.
