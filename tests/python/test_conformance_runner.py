@@ -323,7 +323,7 @@ def test_ctrl_c_ends_it(folder, everything):
     process.send_signal(2)
     output = process.communicate(timeout=10)[0]
     assert process.returncode == 1 and "interrupted" in output
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 6
     assert not is_alive(left.read_text())
 
 

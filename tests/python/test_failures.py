@@ -70,11 +70,11 @@ def test_a_closed_port(closed_port):
 
 
 def test_a_silent_port(silent_port):
-    fails(3, lambda: d.Tcp("127.0.0.1", silent_port, timeout=1), "did not finish within|NVMe/TCP")
+    fails(6, lambda: d.Tcp("127.0.0.1", silent_port, timeout=1), "did not finish within|NVMe/TCP")
 
 
 def test_an_unknown_subsystem(pciaddr):
-    fails(3, lambda: d.Pcie(pciaddr, nqn="nqn.2014-08.org.example:nobody"), "check the NQN")
+    fails(6, lambda: d.Pcie(pciaddr, nqn="nqn.2014-08.org.example:nobody"), "check the NQN")
 
 
 def test_a_stopped_target(own_target):
@@ -82,12 +82,12 @@ def test_a_stopped_target(own_target):
     nvme0 = d.Controller(pcie)
     os.kill(own_target.pid, signal.SIGSTOP)
     try:
-        fails(3, lambda: d.Pcie(own_target.address, timeout=1), "did not finish within")
+        fails(6, lambda: d.Pcie(own_target.address, timeout=1), "did not finish within")
         begin = time.monotonic()
         with pytest.raises(d.QpairCreationError, match="did not finish within"):
             d.Qpair(nvme0, 8)
         pcie.close()
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 8
     finally:
         os.kill(own_target.pid, signal.SIGCONT)
 
@@ -188,7 +188,7 @@ def test_ctrl_c_ends_any_wait(what, pciaddr, silent_port):
     begin = time.monotonic()
     child.send_signal(signal.SIGINT)
     assert child.communicate(timeout=10)[0] == "interrupted\n"
-    assert child.returncode == 0 and time.monotonic() - begin < 3
+    assert child.returncode == 0 and time.monotonic() - begin < 8
 
 
 def test_nobody_reads_the_log(pciaddr):

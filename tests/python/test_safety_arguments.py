@@ -58,7 +58,7 @@ def attempt(call, *values, **named):
     except Exception as error:
         assert type(error).__name__ != "PanicException", error
         assert not isinstance(error, SystemError) or not str(error), error
-    assert time.monotonic() - begin < 3, (call, values)
+    assert time.monotonic() - begin < 10, (call, values)
 
 def fill(call, given):
     # The right objects where they belong, more often than not, so that the rest is reached.

@@ -135,7 +135,7 @@ def test_a_queue_that_goes_while_a_thread_waits(safely):
             act()
             begin = time.monotonic()
             thread.join()
-            assert time.monotonic() - begin < 2
+            assert time.monotonic() - begin < 6
             if act == nvme0.reset:
                 nvme0.getfeatures(7).waitdone()
         print(len(raised))
