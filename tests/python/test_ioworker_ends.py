@@ -113,7 +113,7 @@ def test_reset_under_load(nvme0, nvme0n1):
             nvme0.reset()
         assert time.monotonic() - begin < 10
         result = worker.close()
-        assert result.error == 0 and result.io_count_read > 0 and len(seconds) == result.mseconds // 1000 == 1
+        assert result.error == 0 and result.io_count_read > 0 and len(seconds) == result.mseconds // 1000 >= 1
         assert all(row[1:] == (8, 2) or row[1] < 8 for row in rows)
         assert nvme0n1.ioworker(io_size=8, io_count=100).start().close().io_count_read == 100
 
