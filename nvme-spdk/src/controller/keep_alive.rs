@@ -9,11 +9,12 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded as channel};
 use super::AdminHandle;
 use crate::command::{Command, admin_opcode};
 use crate::error::{Error, Result};
+use crate::fork::Owned;
 use crate::lane::Lane;
 
 /// A thread that sends them for as long as this is held.
 pub(super) struct KeepAlive {
-    _stop: Sender<()>,
+    _stop: Owned<Sender<()>>,
 }
 
 /// Twice in a timeout at least, with time for the answer.
@@ -37,6 +38,6 @@ impl KeepAlive {
             why: format!("no thread to send Keep Alive commands on ({e})"),
             remedy: "raise the limit on threads, or connect without keep-alive".to_owned(),
         })?;
-        Ok(KeepAlive { _stop: stop })
+        Ok(KeepAlive { _stop: Owned::new(stop) })
     }
 }

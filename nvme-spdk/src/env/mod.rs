@@ -96,12 +96,10 @@ impl Env {
     /// [`Error::EnvRunning`] when it runs already, [`Error::Forked`] in a forked child,
     /// [`Error::EnvStart`] with what is missing when it cannot start.
     pub fn start(options: EnvOptions) -> Result<Arc<Env>> {
+        fork::check()?;
         let mut state = STATE.lock();
         match &*state {
-            State::Running(env) => {
-                fork::check()?;
-                Err(Error::EnvRunning { how: env.describe().to_owned() })
-            }
+            State::Running(env) => Err(Error::EnvRunning { how: env.describe().to_owned() }),
             State::Failed { why, remedy } => {
                 Err(Error::EnvStart { why: why.clone(), remedy: remedy.clone() })
             }
@@ -114,12 +112,10 @@ impl Env {
     /// # Errors
     /// As [`start`](Self::start), but for [`Error::EnvRunning`].
     pub fn get() -> Result<Arc<Env>> {
+        fork::check()?;
         let mut state = STATE.lock();
         match &*state {
-            State::Running(env) => {
-                fork::check()?;
-                Ok(Arc::clone(env))
-            }
+            State::Running(env) => Ok(Arc::clone(env)),
             State::Failed { why, remedy } => {
                 Err(Error::EnvStart { why: why.clone(), remedy: remedy.clone() })
             }
@@ -129,7 +125,7 @@ impl Env {
 
     /// Whether it runs in this process; never starts it.
     pub fn is_running() -> bool {
-        matches!(&*STATE.lock(), State::Running(_)) && !fork::forked()
+        !fork::forked() && matches!(&*STATE.lock(), State::Running(_))
     }
 
     /// Whether DMA memory is in hugepages.

@@ -18,6 +18,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use crate::fork::forked;
 use crate::transport::PciAddress;
 
 pub use checksum::Mismatch;
@@ -125,8 +126,27 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
+        if forked() {
+            return;
+        }
         // By the time this runs somebody may have attached anew, with another table.
         self.tables.list.lock().retain(|entry| !Arc::ptr_eq(&entry.table, &self.table));
         self.tables.changed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fork::tests::a_child_can;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "forks")]
+    fn a_child_lets_go_although_the_list_was_locked_when_it_was_forked() {
+        let tables = Arc::new(Tables::default());
+        let mut attachment = Some(tables.attach(1, 8, 512).expect("memory"));
+        let locked = tables.list.lock();
+        assert!(a_child_can(|| drop(attachment.take())));
+        drop(locked);
     }
 }

@@ -115,8 +115,8 @@ pub(super) struct Process {
     owner: u32,
     pid: u32,
     status: Arc<Mutex<Option<ExitStatus>>>,
-    stop: Sender<()>,
-    keeper: Option<JoinHandle<()>>,
+    /// The thread, and what ends it.
+    keeper: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 /// How often the keeper looks whether the target still runs.
@@ -173,7 +173,7 @@ impl Process {
             *noted.lock() = Some(wait_or_kill(&mut child, &when_to_stop));
         })?;
         let pid = when_started.recv().unwrap_or_else(|_| Err(io::Error::other("its keeper panicked")))?;
-        Ok(Process { owner, pid, status, stop, keeper: Some(keeper) })
+        Ok(Process { owner, pid, status, keeper: Some((stop, keeper)) })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -225,15 +225,14 @@ fn prepare_child(owner: u32) -> io::Result<()> {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let keeper = self.keeper.take();
+        let Some((stop, keeper)) = self.keeper.take() else { return };
         if std::process::id() != self.owner {
-            // A fork: the thread and the target belong to the process it was forked from.
-            std::mem::forget(keeper);
+            // A fork: the thread and the target belong to the process it was forked from. Even the channel has a lock
+            // that the thread may have held.
+            std::mem::forget((stop, keeper));
             return;
         }
-        let _ = self.stop.send(());
-        if let Some(keeper) = keeper {
-            let _ = keeper.join();
-        }
+        let _ = stop.send(());
+        let _ = keeper.join();
     }
 }
