@@ -15,9 +15,9 @@ def test_importing_starts_nothing_and_is_quick(run):
     script = """
         import os, threading, time
         files = set(os.listdir("/proc/self/fd"))
-        begin = time.perf_counter()
+        begin = time.process_time()
         import nvme
-        took = time.perf_counter() - begin
+        took = time.process_time() - begin
         print(threading.active_count(), len(os.listdir("/proc/self/task")))
         print(sorted(set(os.listdir("/proc/self/fd")) - files))
         print(took)
