@@ -263,7 +263,8 @@ fn a_waker_that_panics_harms_nobody_else() {
     let controller = connect();
     let queues: Vec<_> = (0..3).map(|_| qpair(&controller, 16)).collect();
     let stopped = Stopped::new(target());
-    let mut reads: Vec<_> = queues.iter().flat_map(|queue| (0..4).map(|lba| start_read(queue, lba))).collect();
+    let mut reads: Vec<_> =
+        queues.iter().flat_map(|queue| (0..4).map(|lba| start_read(queue, lba))).collect();
     let mine = Arc::new(Mine::default());
     let waker = Waker::from(Arc::clone(&mine));
     for read in &mut reads {

@@ -152,7 +152,8 @@ impl Controller {
     /// # Errors
     /// [`Error::InvalidArgument`] outside 2 to [`max_queue_entries`](Self::max_queue_entries),
     /// [`Error::QpairCreate`] if SPDK or the controller refuses, [`Error::Timeout`] after [the
-    /// controller's](ConnectOptions::timeout), [`Error::Dead`]. Over NVMe/TCP also [`Error::Connect`],
+    /// controller's](ConnectOptions::timeout), [`Error::Dead`], [`Error::Unsupported`] of a discovery
+    /// controller. Over NVMe/TCP also [`Error::Connect`],
     /// [`Error::ConnectRefused`], [`Error::Interrupted`], and [`Error::Unsupported`] where this SPDK cannot
     /// do what the [options](Self::options) ask of its connection.
     pub fn create_qpair(&self, depth: u16) -> Result<Qpair> {
