@@ -250,7 +250,8 @@ fn try_start(options: &EnvOptions) -> std::result::Result<Env, Failure> {
                 "this process shares the environment of its ancestor {owner}: end it and start both again, or set \
                  NVME_SHARING=0 for an environment of its own"
             ),
-            _ => "free memory or hugepages and start the program again".to_owned(),
+            _ if hugepages => "free hugepages and start the program again".to_owned(),
+            _ => format!("free memory, or start the program again with less than {megabytes} MiB of it"),
         },
         retry: false,
     })?;
