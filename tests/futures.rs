@@ -3,7 +3,8 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures::executor::LocalPool;
@@ -242,6 +243,40 @@ fn closing_or_resetting_the_controller_ends_its_futures() {
             let features = controller.start(&Command::get_features(7), None).expect("room");
             pollster::block_on(features).expect("an answer").success().expect("Get Features");
         }
+    }
+}
+
+/// Panics when it is woken, once it is armed.
+#[derive(Default)]
+struct Mine {
+    armed: AtomicBool,
+}
+
+impl Wake for Mine {
+    fn wake(self: Arc<Self>) {
+        assert!(!self.armed.load(Ordering::Relaxed), "a waker panics, as this test wants it");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_harms_nobody_else() {
+    let controller = connect();
+    let queues: Vec<_> = (0..3).map(|_| qpair(&controller, 16)).collect();
+    let stopped = Stopped::new(target());
+    let mut reads: Vec<_> =
+        queues.iter().flat_map(|queue| (0..4).map(|lba| start_read(queue, lba))).collect();
+    let mine = Arc::new(Mine::default());
+    let waker = Waker::from(Arc::clone(&mine));
+    for read in &mut reads {
+        assert!(Pin::new(read).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    mine.armed.store(true, Ordering::Relaxed);
+    controller.close();
+    mine.armed.store(false, Ordering::Relaxed);
+    drop(stopped);
+    assert!(queues.iter().all(Qpair::is_deleted), "none outlives the controller");
+    for end in pollster::block_on(join_all(reads)) {
+        assert!(matches!(end, Err(Error::QpairDead { state: "deleted", .. })), "{end:?}");
     }
 }
 

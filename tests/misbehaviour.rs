@@ -44,10 +44,21 @@ fn an_unknown_subsystem_names_the_subsystem() {
     assert!(matches!(error, Error::ConnectRefused { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains(nqn) && text.contains("check the NQN"), "{text}");
+    assert!(text.contains("CONNECT INVALID PARAMETERS (01/82)"), "{text}");
 
     for bad in ["", &"x".repeat(224), "a\0b"] {
         let error = refused(target().address(), options().subnqn(bad));
         assert!(matches!(error, Error::InvalidArgument(_)), "{error}");
+    }
+}
+
+#[test]
+fn too_little_time_is_no_refusal() {
+    for timeout in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(100)] {
+        for _ in 0..10 {
+            let error = refused(target().address(), options().timeout(timeout));
+            assert!(matches!(error, Error::Timeout { .. }), "{error}");
+        }
     }
 }
 

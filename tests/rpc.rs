@@ -378,6 +378,7 @@ fn dropping_it_removes_the_socket_and_ends_connections() {
     let source =
         std::error::Error::source(&nowhere).and_then(|source| source.downcast_ref::<std::io::Error>());
     assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::NotFound), "{nowhere}");
+    assert!(nowhere.to_string().contains("make that folder"), "{nowhere}");
     let server = Server::start(&path).expect("the place is free");
     let beside = Server::start_beside(&path).expect("a path of this process alone");
     assert_eq!(beside.path(), folder.path().join(format!("nvme.sock.{}", std::process::id())));

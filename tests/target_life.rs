@@ -148,6 +148,7 @@ fn what_no_host_could_use_is_refused() {
         target().block_size(1 << 17),
         target().io_queues(0),
         target().io_queues(65535),
+        target().namespaces(u32::MAX),
     ] {
         assert!(matches!(builder.start(), Err(Error::InvalidArgument(_))));
     }

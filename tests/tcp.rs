@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::thread;
 use std::time::Duration;
 
-use nvme_spdk::{Address, ConnectOptions, Controller, Error, Target, admin_opcode};
+use nvme_spdk::{Address, ConnectOptions, Controller, DISCOVERY_NQN, Error, Target, admin_opcode};
 use support::proxy::{H2C_DATA, Proxy, Spoil};
 use support::{connect_to, target, timed};
 
@@ -58,6 +58,22 @@ fn keep_alive_goes_on_while_the_program_does_something_else() {
     let before = controller.cmdlog().total();
     thread::sleep(Duration::from_millis(900));
     assert!(controller.cmdlog().total() > before);
+}
+
+#[test]
+fn a_discovery_controller_says_what_it_is() {
+    let options = ConnectOptions::new().subnqn(DISCOVERY_NQN);
+    let discovery = Controller::connect(target().address(), options).expect("a discovery controller");
+    assert_eq!(discovery.identify().subnqn(), DISCOVERY_NQN);
+    assert_eq!(discovery.version(), discovery.read_register(8).expect("VS"));
+    assert_eq!(discovery.max_io_queues(), 0);
+    for reset in [false, true] {
+        if reset {
+            discovery.reset().expect("it is connected again");
+        }
+        let refused = discovery.create_qpair(16).expect_err("it has no I/O queues").to_string();
+        assert!(refused.starts_with("a discovery controller"), "{refused}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub enum Error {
     /// A text that is no address of a controller.
     #[error(
         "{input:?} is no address of an NVMe controller: {why}; write a PCIe address such as 0000:01:00.0, \
-         or the host of an NVMe/TCP target such as 192.168.1.7, 192.168.1.7:4420 or [fe80::1]:4420"
+         or the host of an NVMe/TCP target such as 192.168.1.7, 192.168.1.7:4420 or [2001:db8::7]:4420"
     )]
     #[non_exhaustive]
     Address {
@@ -101,7 +101,7 @@ pub enum Error {
     },
 
     /// The target refused the Fabrics Connect command.
-    #[error("the target at {address} refused to connect {what}: {status}; {remedy}")]
+    #[error("the target at {address} refused to connect {what}: {}; {remedy}", status.of_fabrics())]
     #[non_exhaustive]
     ConnectRefused {
         /// Host and port.

@@ -64,6 +64,12 @@ impl Status {
         }
     }
 
+    /// As it displays for a command of NVMe over Fabrics.
+    pub(crate) fn of_fabrics(self) -> String {
+        let name = self.code(true).map_or(self.name(), |code| code.name);
+        format!("{name} ({:02x}/{:02x})", self.sct, self.sc)
+    }
+
     /// Its name in the words of the specification.
     pub fn title(self) -> &'static str {
         self.title_for(false)

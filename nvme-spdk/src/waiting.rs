@@ -8,6 +8,7 @@
 //! itself once to see whether the driver looks, and takes its place if it does not.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
@@ -116,12 +117,15 @@ impl Waiting {
     }
 
     /// Wakes those that were called, unless another thread does. No lock of the queue may be held.
+    ///
+    /// A waker that panics has said so to the panic hook. Whoever happened to find the completion, or deletes the queue,
+    /// goes on: others are still to be woken, other queues to be deleted.
     #[inline]
     pub(crate) fn wake(&self) {
         while self.called.load(Ordering::Relaxed)
             && let Some(waker) = self.next_called()
         {
-            waker.wake();
+            let _panic_of_another_task = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
 

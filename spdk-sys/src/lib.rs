@@ -14,6 +14,8 @@
 //! The archives of SPDK and DPDK are linked whole, because their transports, socket implementations,
 //! drivers and memory pool operations register themselves in constructors.
 #![allow(non_camel_case_types, non_snake_case, non_upper_case_globals, clippy::all)]
+// What the C headers say of their names is in the C headers.
+#![allow(missing_docs)]
 
 #[cfg(not(spdk_docs_only))]
 include!(concat!(env!("OUT_DIR"), "/bindings.rs"));

@@ -39,6 +39,11 @@ pub enum Step {
         keep: bool,
     },
     Flush(Index),
+    /// A command as a future; its buffer is dropped at once.
+    StartRead(Index, u64),
+    /// A future that keeps its controller open, and seldom ends.
+    StartEventRequest(Index),
+    PollFuture(Index),
     /// Identify into a buffer.
     Identify(Index, Index),
     EventRequest(Index),
@@ -64,6 +69,7 @@ pub enum Kind {
     Queue,
     Buffer,
     Worker,
+    Future,
 }
 
 /// Where a handle is dropped.
@@ -81,6 +87,7 @@ pub fn kind() -> impl Strategy<Value = Kind> {
         Just(Kind::Queue),
         Just(Kind::Buffer),
         Just(Kind::Worker),
+        Just(Kind::Future),
     ]
 }
 
@@ -123,6 +130,9 @@ fn step() -> impl Strategy<Value = Step> {
             namespace, queue, buffer, lba, blocks, keep,
         }),
         2 => one().prop_map(Step::Flush),
+        8 => (one(), 0_u64..32).prop_map(|(at, lba)| Step::StartRead(at, lba)),
+        1 => one().prop_map(Step::StartEventRequest),
+        6 => one().prop_map(Step::PollFuture),
         2 => (one(), one()).prop_map(|(at, buffer)| Step::Identify(at, buffer)),
         1 => one().prop_map(Step::EventRequest),
         2 => (one(), patience()).prop_map(|(at, milliseconds)| Step::Execute(at, milliseconds)),

@@ -1,13 +1,16 @@
 //! The handles that exist, and what the steps of a program do with them.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nvme_spdk::{
-    Address, Command, ConnectOptions, Controller, Data, DmaBuf, Error, IoWorker, Namespace, Qpair, Result,
-    Workload, admin_opcode,
+    Address, Command, ConnectOptions, Controller, Data, DmaBuf, Error, IoWorker, Namespace, Pending, Qpair,
+    Result, Workload, admin_opcode,
 };
 use proptest::sample::Index;
 
@@ -21,6 +24,7 @@ pub struct World {
     queues: Vec<Arc<Qpair>>,
     buffers: Vec<DmaBuf>,
     workers: Vec<IoWorker>,
+    futures: Vec<Pending>,
     elsewhere: Vec<JoinHandle<()>>,
 }
 
@@ -59,6 +63,7 @@ impl World {
             queues: Vec::new(),
             buffers: Vec::new(),
             workers: Vec::new(),
+            futures: Vec::new(),
             elsewhere: Vec::new(),
         }
     }
@@ -153,6 +158,26 @@ impl World {
                 sent
             }
             Step::Flush(at) => queue(at)?.submit(&Command::flush(1), None).map(drop),
+            Step::StartRead(at, lba) => {
+                let queue = queue(at)?;
+                let read = DmaBuf::new(512)
+                    .and_then(|buffer| queue.start(&Command::read(1, *lba, 1), Some(Data::from(&buffer))));
+                read.map(|new| self.futures.push(new))
+            }
+            Step::StartEventRequest(at) => {
+                let request = controller(at)?.start(&Command::async_event_request(), None);
+                request.map(|new| self.futures.push(new))
+            }
+            Step::PollFuture(at) => {
+                let mut future = take(&mut self.futures, *at)?;
+                match Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(end) => end.map(drop),
+                    Poll::Pending => {
+                        self.futures.push(future);
+                        Ok(())
+                    }
+                }
+            }
             Step::Identify(at, buffer) => {
                 let data = Data::from(pick(&self.buffers, *buffer)?);
                 controller(at)?.submit(&Command::identify(1, 0), Some(data)).map(drop)
@@ -212,6 +237,7 @@ impl World {
             Kind::Queue => self.let_go(|world| &mut world.queues, at, place),
             Kind::Buffer => self.let_go(|world| &mut world.buffers, at, place),
             Kind::Worker => self.let_go(|world| &mut world.workers, at, place),
+            Kind::Future => self.let_go(|world| &mut world.futures, at, place),
         }
     }
 

@@ -131,11 +131,7 @@ impl Controller {
 
     /// The most bytes one command may transfer (MDTS); `None` if the controller sets no limit.
     pub fn max_transfer(&self) -> Option<u64> {
-        let page = 4096_u64 << (self.cap() >> 48 & 0xf);
-        match self.identify().mdts() {
-            0 => None,
-            power => page.checked_shl(u32::from(power)),
-        }
+        transfer_limit(self.cap(), self.identify().mdts())
     }
 
     /// Opens a namespace.
@@ -152,7 +148,8 @@ impl Controller {
     /// # Errors
     /// [`Error::InvalidArgument`] outside 2 to [`max_queue_entries`](Self::max_queue_entries),
     /// [`Error::QpairCreate`] if SPDK or the controller refuses, [`Error::Timeout`] after [the
-    /// controller's](ConnectOptions::timeout), [`Error::Dead`]. Over NVMe/TCP also [`Error::Connect`],
+    /// controller's](ConnectOptions::timeout), [`Error::Dead`], [`Error::Unsupported`] of a discovery
+    /// controller. Over NVMe/TCP also [`Error::Connect`],
     /// [`Error::ConnectRefused`], [`Error::Interrupted`], and [`Error::Unsupported`] where this SPDK cannot
     /// do what the [options](Self::options) ask of its connection.
     pub fn create_qpair(&self, depth: u16) -> Result<Qpair> {
@@ -346,5 +343,30 @@ impl fmt::Debug for Controller {
             .field("address", self.address())
             .field("model", &self.identify().model_number())
             .finish_non_exhaustive()
+    }
+}
+
+/// MDTS in bytes, its unit being the smallest page (CAP.MPSMIN); `None` for no limit, or one beyond all numbers.
+fn transfer_limit(cap: u64, mdts: u8) -> Option<u64> {
+    let page = 4096_u64 << (cap >> 48 & 0xf);
+    match mdts {
+        0 => None,
+        power => 1_u64.checked_shl(power.into())?.checked_mul(page),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::transfer_limit;
+
+    #[test]
+    fn a_transfer_is_limited_by_a_power_of_two_pages() {
+        assert_eq!(transfer_limit(0, 0), None);
+        assert_eq!(transfer_limit(0, 5), Some(128 << 10));
+        assert_eq!(transfer_limit(4 << 48, 5), Some(2 << 20));
+        assert_eq!(transfer_limit(0, 51), Some(1 << 63));
+        for power in 52..=255 {
+            assert_eq!(transfer_limit(0, power), None, "{power}");
+        }
     }
 }

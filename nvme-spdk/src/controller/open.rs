@@ -73,7 +73,11 @@ fn connect_tcp(
         move |deadline| {
             patiently(&options, deadline, |deadline| {
                 let (socket, subnqn) = locate(&env, &host, port, &options, deadline)?;
-                open(Arc::clone(&env), &address, socket, &subnqn, &options, deadline)
+                let controller = open(Arc::clone(&env), &address, socket, &subnqn, &options, deadline)?;
+                read_facts(&controller.inner, deadline)?;
+                controller.inner.list();
+                controller.inner.keep_alive()?;
+                Ok(controller)
             })
         },
     )
@@ -178,7 +182,7 @@ impl Parts {
     }
 }
 
-/// Opens one controller at a socket; `subnqn` may be the discovery service's.
+/// Opens one controller at a socket, of which nothing is read; `subnqn` may be the discovery service's.
 pub(crate) fn open(
     env: Arc<Env>,
     address: &Address,
@@ -192,13 +196,7 @@ pub(crate) fn open(
     let (link, facts) = establish(socket, subnqn, options, deadline, &admin_log, &parts)?;
     let admin = Lane::new(0, admin_log, link, Weak::new());
     let (address, options) = (address.clone(), options.clone());
-    let inner = Arc::new(Inner::new(env, address, options, facts, admin, parts, Sharing::Alone));
-    if subnqn != DISCOVERY_NQN {
-        read_facts(&inner, deadline)?;
-        inner.list();
-        inner.keep_alive()?;
-    }
-    Ok(Controller { inner })
+    Ok(Controller { inner: Arc::new(Inner::new(env, address, options, facts, admin, parts, Sharing::Alone)) })
 }
 
 /// Connects: the admin queue, and the facts as far as they are known by then.
@@ -260,8 +258,11 @@ fn establish(
     // SAFETY: just opened.
     let port = unsafe { spdk_sys::shim_tcp_local_port(ctrlr.as_ptr(), ptr::null_mut()) };
     serve_as(options, port, socket)?;
-    // SAFETY: just opened.
-    let granted = unsafe { spdk_sys::shim_ctrlr_max_io_queues(handle.as_ptr()) };
+    let granted = match discovery {
+        true => 0,
+        // SAFETY: just opened.
+        false => unsafe { spdk_sys::shim_ctrlr_max_io_queues(handle.as_ptr()) },
+    };
     let (log, outstanding) = (Arc::clone(admin_log), ADMIN_QUEUE_SIZE - 1);
     let queue = Queue::new(0, outstanding, log, observer::available(), &parts.tables);
     let facts = Facts {

@@ -61,7 +61,8 @@ fn arguments(hugepages: bool, megabytes: u32, pci: bool, part: Part) -> Result<V
     }
     match part {
         Part::Alone if hugepages => list.extend(["--in-memory".to_owned(), in_pieces]),
-        Part::Alone => list.extend(["--no-huge".to_owned(), "-m".to_owned(), megabytes.to_string()]),
+        // 0 would be as much as DPDK likes.
+        Part::Alone => list.extend(["--no-huge".to_owned(), "-m".to_owned(), megabytes.max(1).to_string()]),
         Part::Owner => list.push(in_pieces),
         Part::Member(_) => {}
     }

@@ -1,15 +1,5 @@
 //! The process's one SPDK environment: DPDK's memory, started once, on our terms.
 //!
-//! It starts with the first buffer or controller, or explicitly with options:
-//!
-//! ```no_run
-//! use nvme_spdk::{Env, EnvOptions, Memory};
-//!
-//! let env = Env::start(EnvOptions::new().memory(Memory::Ordinary { megabytes: 512 }))?;
-//! assert!(!env.hugepages());
-//! # Ok::<(), nvme_spdk::Error>(())
-//! ```
-//!
 //! DPDK does not get the process: it starts on a thread of its own, so that the caller's CPU affinity and
 //! signal mask are never touched, and leaves no file when the process ends. One that shares PCIe controllers and is
 //! killed leaves some, which the next one removes.
@@ -66,7 +56,15 @@ impl EnvOptions {
     }
 }
 
-/// The running environment.
+/// The running environment. It starts with the first buffer or controller, or explicitly with options:
+///
+/// ```no_run
+/// use nvme_spdk::{Env, EnvOptions, Memory};
+///
+/// let env = Env::start(EnvOptions::new().memory(Memory::Ordinary { megabytes: 512 }))?;
+/// assert!(!env.hugepages());
+/// # Ok::<(), nvme_spdk::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Env {
     hugepages: bool,
@@ -248,7 +246,8 @@ fn try_start(options: &EnvOptions) -> std::result::Result<Env, Failure> {
                 "this process shares the environment of its ancestor {owner}: end it and start both again, or set \
                  NVME_SHARING=0 for an environment of its own"
             ),
-            _ => "free memory or hugepages and start the program again".to_owned(),
+            _ if hugepages => "free hugepages and start the program again".to_owned(),
+            _ => format!("free memory, or start the program again with less than {megabytes} MiB of it"),
         },
         retry: false,
     })?;

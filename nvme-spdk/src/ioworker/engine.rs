@@ -104,7 +104,7 @@ impl Engine {
         Ok(Engine {
             source,
             buffers: Arc::new(Buffers::new(workload, in_flight.max(1), largest, place.lba_size)?),
-            tally: Tally::new(workload),
+            tally: Tally::new(workload)?,
             // Slots are taken lowest first: no more of them are used than commands are in flight.
             ios: vec![Io::default(); in_flight].into(),
             limit,

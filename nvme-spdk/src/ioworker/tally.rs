@@ -7,6 +7,7 @@ use super::report::{Failure, Report};
 use super::workload::Workload;
 use crate::clock::{Ticks, duration, nanoseconds, ticks_per_second};
 use crate::command::nvm_opcode;
+use crate::error::{Error, Result};
 
 pub(crate) struct Tally {
     ios: u64,
@@ -33,23 +34,23 @@ const SECONDS: u64 = 3600;
 const MICROSECONDS: usize = 1_000_000;
 
 impl Tally {
-    pub(super) fn new(workload: &Workload) -> Self {
+    pub(super) fn new(workload: &Workload) -> Result<Self> {
         let seconds = workload.time.map_or(SECONDS, |time| time.as_secs().min(SECONDS)) + 2;
-        Tally {
+        Ok(Tally {
             ios: 0,
             errors: 0,
             by_opcode: Box::new([0; 256]),
             bytes: 0,
             latency: Latency::default(),
             by_microsecond: if workload.count_microseconds { vec![0; MICROSECONDS] } else { Vec::new() },
-            last: Last::new(workload.keep_last),
+            last: Last::new(workload.keep_last, workload.limit())?,
             per_second: Vec::with_capacity(seconds as usize),
             before_second: 0,
             next_second: Ticks::default(),
             start: Ticks::default(),
             looked: Ticks::default(),
             busy: 0,
-        }
+        })
     }
 
     /// Starts the clock.
@@ -143,8 +144,16 @@ struct Last {
 }
 
 impl Last {
-    fn new(size: usize) -> Self {
-        Last { ring: Vec::with_capacity(size), size, next: 0 }
+    /// There will be no more than `limit`.
+    fn new(size: usize, limit: u64) -> Result<Self> {
+        let size = size.min(usize::try_from(limit).unwrap_or(usize::MAX));
+        let mut ring = Vec::new();
+        ring.try_reserve_exact(size).map_err(|e| {
+            Error::InvalidArgument(format!(
+                "no memory to keep the last {size} commands ({e}): keep fewer, or limit their number with io_count"
+            ))
+        })?;
+        Ok(Last { ring, size, next: 0 })
     }
 
     #[inline]
@@ -175,7 +184,7 @@ mod tests {
     #[test]
     fn the_last_ones_are_kept_in_order() {
         for (size, pushed, kept) in [(0, 5, 5..5), (3, 2, 0..2), (3, 3, 0..3), (3, 10, 7..10), (1, 4, 3..4)] {
-            let mut last = Last::new(size);
+            let mut last = Last::new(size, u64::MAX).unwrap();
             (0..pushed).for_each(|lba| last.push(io(lba)));
             let lbas: Vec<_> = last.into_vec().iter().map(|io| io.lba).collect();
             assert_eq!(lbas, kept.collect::<Vec<_>>(), "{pushed} into {size}");
@@ -183,8 +192,16 @@ mod tests {
     }
 
     #[test]
+    fn more_than_memory_holds_is_kept_only_of_fewer_commands() {
+        let keep = |workload: Workload| Tally::new(&workload.keep_last(usize::MAX)).err();
+        assert!(keep(Workload::new().io_count(7)).is_none());
+        let error = keep(Workload::new()).expect("no memory is that large").to_string();
+        assert!(error.contains("keep fewer"), "{error}");
+    }
+
+    #[test]
     fn every_second_has_its_count_also_an_idle_one() {
-        let mut tally = Tally::new(&Workload::new());
+        let mut tally = Tally::new(&Workload::new()).unwrap();
         let start = tally.begin();
         let hz = ticks_per_second();
         for tenths in [1, 9, 10, 35, 35, 49] {
@@ -198,7 +215,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "a million counters, all of safe code")]
     fn microseconds_are_counted_each() {
-        let mut tally = Tally::new(&Workload::new().count_microseconds(true));
+        let mut tally = Tally::new(&Workload::new().count_microseconds(true)).unwrap();
         // Ticks are nanoseconds as long as nothing is measured.
         for ticks in [0, 999, 1000, 7_500, 999_998_999, 999_999_000, u64::MAX] {
             tally.count(io(0), true, 512, ticks);

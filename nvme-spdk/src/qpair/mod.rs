@@ -11,6 +11,7 @@ use crate::cmdlog::CmdLog;
 use crate::command::Command;
 use crate::controller::{Inner, Vector};
 use crate::deadline::{Deadline, on_helper};
+use crate::discovery::DISCOVERY_NQN;
 use crate::error::{Error, Result};
 use crate::fork::forked;
 use crate::lane::{Kind, Lane};
@@ -110,6 +111,13 @@ pub(crate) type IoLane = Lane<IoHandle>;
 impl Qpair {
     pub(crate) fn create(controller: &Arc<Inner>, options: QpairOptions) -> Result<Self> {
         let depth = options.depth;
+        // SPDK has prepared none, and would look for one all the same.
+        if controller.facts().subnqn == DISCOVERY_NQN {
+            return Err(Error::Unsupported(
+                "a discovery controller has no I/O queues: connect to a subsystem that discover() lists"
+                    .to_owned(),
+            ));
+        }
         let most = (controller.cap() as u16 as u32) + 1;
         if depth < 2 || u32::from(depth) > most {
             return Err(Error::InvalidArgument(format!(

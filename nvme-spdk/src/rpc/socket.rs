@@ -153,12 +153,17 @@ impl Lock {
                 Ok(None) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) => {
-                    return Err(Problem {
-                        why: format!("{}: {e}", path.display()),
-                        remedy: "remove it if its process is gone, or name another path with NVME_RPC_SOCKET (empty for \
-                                 no server)",
-                        source: Some(e),
-                    });
+                    let remedy = match e.kind() {
+                        io::ErrorKind::NotFound => {
+                            "make that folder, or name another path with NVME_RPC_SOCKET (empty for no server)"
+                        }
+                        _ => {
+                            "remove it if its process is gone, or name another path with NVME_RPC_SOCKET (empty for \
+                             no server)"
+                        }
+                    };
+                    let why = format!("{}: {e}", path.display());
+                    return Err(Problem { why, remedy, source: Some(e) });
                 }
             }
         }

@@ -39,6 +39,9 @@ impl Default for Shape {
 /// The largest transfer of one command.
 const MAX_IO_SIZE: u32 = 128 << 10;
 
+/// Each takes it some milliseconds to make, and memory.
+const MOST_NAMESPACES: u32 = 1024;
+
 /// What a namespace has beyond whole MiB. SSDs do not end at round numbers either, and scripts take a namespace
 /// size whose lowest byte is 0 for Identify data that has not arrived.
 const BEYOND: u64 = 4096;
@@ -51,6 +54,12 @@ impl Shape {
             return refuse(format!(
                 "a block of the embedded target has 512 bytes, or another power of two up to 65536, not {}",
                 self.block_size
+            ));
+        }
+        if self.namespaces > MOST_NAMESPACES {
+            return refuse(format!(
+                "the embedded target has at most {MOST_NAMESPACES} namespaces, not {}",
+                self.namespaces
             ));
         }
         if !(1..=65534).contains(&self.io_queues) {

@@ -122,7 +122,7 @@ impl TargetBuilder {
         self
     }
 
-    /// The number of namespaces, 1 by default; 0 is a subsystem without any. Their identifiers count from 1.
+    /// The number of namespaces, up to 1024, 1 by default; 0 is a subsystem without any. Their identifiers count from 1.
     pub fn namespaces(mut self, count: u32) -> Self {
         self.shape.namespaces = count;
         self
