@@ -89,13 +89,13 @@ impl ConnectOptions {
         self
     }
 
-    /// CRC-32C over PDU headers (NVMe/TCP specification, "Header Digest"). Connecting to a target that does not do them fails.
+    /// CRC-32C over PDU headers (NVMe/TCP specification, "Header Digest"). A target that does not do them is refused.
     pub fn header_digest(mut self, on: bool) -> Self {
         self.header_digest = on;
         self
     }
 
-    /// CRC-32C over PDU data (NVMe/TCP specification, "Data Digest"). Connecting to a target that does not do them fails.
+    /// CRC-32C over PDU data (NVMe/TCP specification, "Data Digest"). A target that does not do them is refused.
     pub fn data_digest(mut self, on: bool) -> Self {
         self.data_digest = on;
         self
