@@ -128,8 +128,8 @@ def test_what_needs_no_r2t_is_not_asked_for():
 class Admin:
     """An admin queue that answers Identify and Connect as it is told."""
 
-    def __init__(self, namespaces=(), status="00/00", result=0):
-        self._namespaces = dict(namespaces)
+    def __init__(self, namespaces=(), status="00/00", result=0, blocks=1000, lbads=9):
+        self._namespaces, self._blocks, self._lbads = dict(namespaces), blocks, lbads
         self._outcome = types.SimpleNamespace(status=status, result=result)
 
     def identify(self, cns, nsid=0):
@@ -138,8 +138,8 @@ class Admin:
             for place, one in enumerate(sorted(self._namespaces)):
                 data[4 * place : 4 * place + 4] = one.to_bytes(4, "little")
         elif cns == 0:
-            data[0:8] = (1000).to_bytes(8, "little")
-            data[128:132] = (9 << 16 | self._namespaces[nsid]).to_bytes(4, "little")
+            data[0:8] = self._blocks.to_bytes(8, "little")
+            data[128:132] = (self._lbads << 16 | self._namespaces[nsid]).to_bytes(4, "little")
         return bytes(data)
 
     def property_get(self, offset, wide):
@@ -163,6 +163,14 @@ def test_the_first_namespace_without_metadata_is_tested():
     assert learn(Admin({1: 8})).nsid is None
     with pytest.raises(NoNamespace):
         learn(Admin())
+
+
+@pytest.mark.parametrize(
+    "nonsense", [{"blocks": 0}, {"lbads": 0}, {"lbads": 8}, {"lbads": 21}, {"lbads": 255}]
+)
+def test_a_namespace_that_cannot_be(nonsense):
+    with pytest.raises(NoNamespace, match="is active with"):
+        learn(Admin({1: 0}, **nonsense))
 
 
 def test_hosts_that_are_not_let_in():
