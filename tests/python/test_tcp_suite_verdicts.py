@@ -7,7 +7,7 @@ from _pytest.outcomes import Failed, Skipped
 from nvme import wire
 from nvme.suites.tcp.association import Barred, Refused, connect
 from nvme.suites.tcp.collect import Collector, all_succeed
-from nvme.suites.tcp.device import Device
+from nvme.suites.tcp.device import Device, Gone
 from nvme.suites.tcp.facts import Facts, NoNamespace, learn
 from nvme.suites.tcp.proxy import split
 from nvme.suites.tcp.target import Target
@@ -183,6 +183,12 @@ def test_hosts_that_are_not_let_in():
     with pytest.raises(Refused) as refused:
         connect(Admin(status="01/81"))
     assert refused.value.status == "01/81"
+
+
+@pytest.mark.parametrize("address", ["01:00.0", "a host:4420", "[::1"])
+def test_names_that_lead_nowhere(address):
+    with pytest.raises(Gone):
+        Device(address, "nqn.2026-01.org.example:disk").begin()
 
 
 def test_a_target_without_keep_alive_is_tested_without(monkeypatch):
