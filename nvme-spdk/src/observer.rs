@@ -33,16 +33,22 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Whether it was to delete a queue, and was answered by the controller: SPDK completes as aborted what a device that
-    /// is gone does not answer.
+    /// Whether it was to delete a queue, and the controller has refused.
     pub(crate) fn is_delete(&self) -> bool {
         matches!(self.command.opcode, admin_opcode::DELETE_IO_SQ | admin_opcode::DELETE_IO_CQ)
-            && !matches!(self.completion.status(), Status::ABORTED_BY_REQUEST | Status::ABORTED_SQ_DELETION)
+            && self.is_answer()
     }
 
-    /// Whether it was a Fabrics Connect (NVMe over Fabrics specification, "Connect Command").
+    /// Whether it was to connect a queue, and the controller has refused.
     pub(crate) fn is_connect(&self) -> bool {
-        self.command.opcode == admin_opcode::FABRICS && self.command.nsid & 0xff == fabrics_type::CONNECT
+        self.command.opcode == admin_opcode::FABRICS
+            && self.command.nsid & 0xff == fabrics_type::CONNECT
+            && self.is_answer()
+    }
+
+    /// SPDK completes as aborted what a device that is gone does not answer.
+    fn is_answer(&self) -> bool {
+        !matches!(self.completion.status(), Status::ABORTED_BY_REQUEST | Status::ABORTED_SQ_DELETION)
     }
 }
 
