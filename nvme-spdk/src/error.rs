@@ -12,7 +12,7 @@ pub enum Error {
     /// A text that is no address of a controller.
     #[error(
         "{input:?} is no address of an NVMe controller: {why}; write a PCIe address such as 0000:01:00.0, \
-         or the host of an NVMe/TCP target such as 192.168.1.7, 192.168.1.7:4420 or [fe80::1]:4420"
+         or the host of an NVMe/TCP target such as 192.168.1.7, 192.168.1.7:4420 or [2001:db8::1]:4420"
     )]
     #[non_exhaustive]
     Address {
