@@ -92,6 +92,27 @@ fn a_port_that_speaks_something_else() {
 }
 
 #[test]
+fn a_port_that_closes_instead_of_answering_connect() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = Address::tcp("127.0.0.1", listener.local_addr().expect("its address").port());
+    thread::spawn(move || {
+        // ICResp with a MAXH2CDATA of 128 KiB.
+        let mut response = [0; 128];
+        (response[0], response[2], response[4], response[14]) = (1, 128, 128, 2);
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 128];
+            let _ = stream.read_exact(&mut request).and_then(|()| stream.write_all(&response));
+            // The common header of the capsule.
+            let _ = stream.read_exact(&mut request[..8]);
+        }
+    });
+    // Nobody has refused.
+    let error = refused(&address, options().subnqn("nqn.2014-08.org.example:closing"));
+    assert!(matches!(error, Error::Open { .. }), "{error}");
+}
+
+#[test]
 fn a_target_stopped_while_connecting() {
     let target = Target::start().expect("a target");
     let stopped = Stopped::new(&target);

@@ -33,13 +33,13 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Whether it was to delete a queue.
+    /// Whether it was to delete a queue, and the controller has refused.
     pub(crate) fn is_delete(&self) -> bool {
         matches!(self.command.opcode, admin_opcode::DELETE_IO_SQ | admin_opcode::DELETE_IO_CQ)
             && self.is_answer()
     }
 
-    /// Whether it was a Fabrics Connect (NVMe over Fabrics specification, "Connect Command").
+    /// Whether it was to connect a queue, and the controller has refused.
     pub(crate) fn is_connect(&self) -> bool {
         self.command.opcode == admin_opcode::FABRICS
             && self.command.nsid & 0xff == fabrics_type::CONNECT

@@ -1,7 +1,7 @@
 /* An observer between SPDK and its transports, and a bound on the waits inside SPDK.
  *
  * SPDK keeps its transports' function tables in writable memory: the table is the first member of the
- * object that nvme_get_transport() returns. Two entries are replaced, before the first controller is
+ * object that nvme_get_transport() returns. Entries are replaced before the first controller is
  * opened: submit_request, so that every command is seen with its real identifier, SPDK's own included,
  * and Connect has its data in the capsule; and process_completions, through which every loop that waits inside SPDK goes.
  */
@@ -246,6 +246,9 @@ hook(const char *name, struct hooked_transport *original,
 
 	if (ops == NULL) {
 		return;
+	}
+	if (original == &g_tcp) {
+		shim_tcp_guard(ops);
 	}
 	original->submit = ops->qpair_submit_request;
 	original->poll = ops->qpair_process_completions;

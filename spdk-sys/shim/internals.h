@@ -16,7 +16,8 @@
 #include "shim.h"
 #include "versions.h"
 
-/* tcp.c */
+/* tcp.c: has a transport receive with functions that do not believe everything. */
+void shim_tcp_guard(struct spdk_nvme_transport_ops *ops);
 void shim_tcp_high_cids_first(struct spdk_nvme_qpair *qpair);
 
 /* pcie.c */

@@ -7,7 +7,7 @@ from _pytest.outcomes import Failed, Skipped
 from nvme import wire
 from nvme.suites.tcp.association import Barred, Refused, connect
 from nvme.suites.tcp.collect import Collector, all_succeed
-from nvme.suites.tcp.device import Device
+from nvme.suites.tcp.device import Device, Gone
 from nvme.suites.tcp.facts import Facts, NoNamespace, learn
 from nvme.suites.tcp.proxy import split
 from nvme.suites.tcp.target import Target
@@ -128,8 +128,8 @@ def test_what_needs_no_r2t_is_not_asked_for():
 class Admin:
     """An admin queue that answers Identify and Connect as it is told."""
 
-    def __init__(self, namespaces=(), status="00/00", result=0):
-        self._namespaces = dict(namespaces)
+    def __init__(self, namespaces=(), status="00/00", result=0, blocks=1000, lbads=9):
+        self._namespaces, self._blocks, self._lbads = dict(namespaces), blocks, lbads
         self._outcome = types.SimpleNamespace(status=status, result=result)
 
     def identify(self, cns, nsid=0):
@@ -138,8 +138,8 @@ class Admin:
             for place, one in enumerate(sorted(self._namespaces)):
                 data[4 * place : 4 * place + 4] = one.to_bytes(4, "little")
         elif cns == 0:
-            data[0:8] = (1000).to_bytes(8, "little")
-            data[128:132] = (9 << 16 | self._namespaces[nsid]).to_bytes(4, "little")
+            data[0:8] = self._blocks.to_bytes(8, "little")
+            data[128:132] = (self._lbads << 16 | self._namespaces[nsid]).to_bytes(4, "little")
         return bytes(data)
 
     def property_get(self, offset, wide):
@@ -165,6 +165,14 @@ def test_the_first_namespace_without_metadata_is_tested():
         learn(Admin())
 
 
+@pytest.mark.parametrize(
+    "nonsense", [{"blocks": 0}, {"lbads": 0}, {"lbads": 8}, {"lbads": 21}, {"lbads": 255}]
+)
+def test_a_namespace_that_cannot_be(nonsense):
+    with pytest.raises(NoNamespace, match="is active with"):
+        learn(Admin({1: 0}, **nonsense))
+
+
 def test_hosts_that_are_not_let_in():
     assert connect(Admin(result=0x17)) == 0x17
     for flag in (1 << 17, 1 << 18):
@@ -175,6 +183,12 @@ def test_hosts_that_are_not_let_in():
     with pytest.raises(Refused) as refused:
         connect(Admin(status="01/81"))
     assert refused.value.status == "01/81"
+
+
+@pytest.mark.parametrize("address", ["01:00.0", "a host:4420", "[::1"])
+def test_names_that_lead_nowhere(address):
+    with pytest.raises(Gone):
+        Device(address, "nqn.2026-01.org.example:disk").begin()
 
 
 def test_a_target_without_keep_alive_is_tested_without(monkeypatch):

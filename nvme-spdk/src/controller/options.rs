@@ -89,13 +89,13 @@ impl ConnectOptions {
         self
     }
 
-    /// Asks for CRC-32C over PDU headers (NVMe/TCP specification, "Header Digest").
+    /// CRC-32C over PDU headers (NVMe/TCP specification, "Header Digest"). A target that does not do them is refused.
     pub fn header_digest(mut self, on: bool) -> Self {
         self.header_digest = on;
         self
     }
 
-    /// Asks for CRC-32C over PDU data (NVMe/TCP specification, "Data Digest").
+    /// CRC-32C over PDU data (NVMe/TCP specification, "Data Digest"). A target that does not do them is refused.
     pub fn data_digest(mut self, on: bool) -> Self {
         self.data_digest = on;
         self

@@ -89,7 +89,7 @@ enum State {
 /// Parameters
 /// ----------
 /// address : str
-///     Host and port, as "192.168.1.7:4420" or "[fe80::1]:4420".
+///     Host and port, as "192.168.1.7:4420" or "[2001:db8::1]:4420".
 /// subnqn, hostnqn : str
 ///     For connect().
 /// hpda, dgst, maxr2t : int

@@ -52,7 +52,7 @@ def target(request, device, record_property):
     try:
         device.begin()
     except Gone as gone:
-        pytest.fail(str(gone), pytrace=False)
+        raise pytest.fail.Exception(str(gone), pytrace=False) from None
     except Barred as barred:
         not_applicable(str(barred))
     target = Target(device, sections)

@@ -104,8 +104,8 @@ class Device:
         while True:
             try:
                 return Witness(self)
-            except NoNamespace as none:
-                raise Gone(str(none)) from none
+            except (NoNamespace, ValueError) as hopeless:
+                raise Gone(str(hopeless)) from hopeless
             except (OSError, wire.ProtocolError) as error:
                 refused = isinstance(error, Refused) and error.status == KEEP_ALIVE_INVALID
                 if refused and self.kato:

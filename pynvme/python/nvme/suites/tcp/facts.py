@@ -10,6 +10,8 @@ from .structures import CAP, active_namespaces, block_of, little, text
 ENTRIES = 32
 # No test transfers more at once.
 LONGEST = 1 << 20
+# A block has 512 bytes at least (LBADS).
+SMALLEST = 512
 # Seconds a controller may take at least to become ready, or to stop: the suite's choice where CAP.TO is shorter.
 READY = 5
 
@@ -75,7 +77,10 @@ def _namespace(admin):
         raise NoNamespace("the subsystem has no namespace: add one")
     for nsid in listed:
         data = admin.identify(0, nsid)
-        block, metadata = block_of(data)
-        if not metadata:
-            return nsid, block, little(data, 0, 8)
+        (block, metadata), blocks = block_of(data), little(data, 0, 8)
+        if metadata:
+            continue
+        if not SMALLEST <= block <= LONGEST or not blocks:
+            raise NoNamespace(f"namespace {nsid} is active with {blocks} blocks of {block} bytes")
+        return nsid, block, blocks
     return None, 512, 0
