@@ -46,10 +46,10 @@ def write(data):
 
 def main():
     given = arguments()
-    if subprocess.run([LAB / "setup"]).returncode:
-        return LAB_FAILED
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, exit_on_signal)
+    if subprocess.run([LAB / "setup"]).returncode:
+        return LAB_FAILED
     try:
         with Guest(given.command, pathlib.Path.cwd(), given.vfio, given.qemu) as guest:
             until = time.monotonic() + given.timeout

@@ -32,7 +32,7 @@ def outcomes(pciaddr):
         env={**os.environ, "DURATION": "1", "NVME_RPC_SOCKET": ""},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
     found = {name: [] for name in EXAMPLES}
     for outcome, name in re.findall(

@@ -202,7 +202,7 @@ def test_an_earlier_report_to_compare_with(run_session, tmp_path):
     by_name = {test["id"].split("::")[1]: test for test in session["tests"]}
     by_name["test_fails"]["outcome"] = "passed"
     by_name["test_known"]["outcome"] = "failed"
-    by_name["test_loaded"]["workers"][0]["iops"] *= 2
+    by_name["test_loaded"]["workers"][0]["iops"] *= 20
     session["devices"][0]["firmware"] = "0.9"
     session["tests"].append({**by_name["test_passes"], "id": "test_it.py::test_gone"})
     old = tmp_path / "old.json"
