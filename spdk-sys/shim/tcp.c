@@ -64,14 +64,15 @@ wrong_answer(struct nvme_tcp_qpair *tqpair, uint16_t cid, enum spdk_nvme_data_tr
 	return NULL;
 }
 
-/* Whether a Read would succeed with less data than it asked for, and its buffer keep what was there before. */
+/* Whether a Read would succeed with less data than it asked for, and its buffer keep what was there before. Of a
+ * controller that takes SGLs longer than the data that may be a raw command's intent. */
 static bool
 is_short(struct nvme_tcp_qpair *tqpair, uint16_t cid, uint32_t datal)
 {
 	struct nvme_tcp_req *tcp_req = get_nvme_active_req_by_cid(tqpair, cid);
 
 	return tcp_req != NULL && !nvme_qpair_is_admin_queue(&tqpair->qpair) &&
-	       tcp_req->req->cmd.opc == SPDK_NVME_OPC_READ &&
+	       tcp_req->req->cmd.opc == SPDK_NVME_OPC_READ && !tqpair->qpair.ctrlr->cdata.sgls.oversized_sgl &&
 	       (uint64_t)tcp_req->datao + datal < tcp_req->req->payload_size;
 }
 
