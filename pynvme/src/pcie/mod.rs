@@ -56,8 +56,8 @@ pub(crate) struct Pcie {
 /// hostnqn : str, optional
 ///     The name this host gives itself; by default one made from a random UUID.
 /// hdgst, ddgst : bool
-///     Digests over PDU headers and data (NVMe/TCP Transport Specification, Digests). A target that does not do them
-///     is refused.
+///     Digests over PDU headers and data (NVMe/TCP Transport Specification, Digests). A target that does not do
+///     them is refused.
 /// kato : float
 ///     Keep-alive timeout in seconds that the controller is told, in steps of a millisecond; 0 switches it off.
 ///     Keep Alive commands are sent whatever the script does meanwhile.
