@@ -231,7 +231,7 @@ fn nobody_else_waits_for_a_target_that_does_not_answer() {
     let (sick, _errors) = connecting.join().expect("no panic");
     drop(stopped);
     drop(sick);
-    assert!(rounds >= 10, "{rounds} rounds while others waited {:?}", 3 * TIMEOUT);
+    assert!(rounds >= 4, "{rounds} rounds while others waited {:?}", 3 * TIMEOUT);
     assert!(slowest < TIMEOUT, "one round took {slowest:?}");
 }
 
