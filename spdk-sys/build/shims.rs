@@ -22,6 +22,9 @@ pub fn compile(spdk: &Spdk) {
         .include("shim")
         .includes(&spdk.include)
         .define("_GNU_SOURCE", None)
+        // As SPDK's own release builds: its assertions would end the process for what a controller has sent.
+        .define("NDEBUG", None)
+        .opt_level(2)
         .flag("-std=gnu99")
         // SPDK is written for these two.
         .flag("-fno-strict-aliasing")
