@@ -231,7 +231,8 @@ fn try_start(options: &EnvOptions) -> std::result::Result<Env, Failure> {
                     "running with ordinary memory ({why}): NVMe/TCP works, PCIe does not; \
                      for PCIe run as root after: echo 512 > /proc/sys/vm/nr_hugepages"
                 );
-                (false, ordinary_megabytes())
+                let text = std::env::var_os("NVME_MEMORY_MB").map(|text| text.to_string_lossy().into_owned());
+                (false, ordinary_megabytes(text.as_deref())?)
             }
         },
     };
@@ -281,6 +282,30 @@ fn share(part: Part) -> std::result::Result<(), Failure> {
     }
 }
 
-fn ordinary_megabytes() -> u32 {
-    std::env::var("NVME_MEMORY_MB").ok().and_then(|text| text.parse().ok()).unwrap_or(ORDINARY_MEGABYTES)
+/// As the environment variable has it; an empty one is none.
+fn ordinary_megabytes(text: Option<&str>) -> std::result::Result<u32, Failure> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(ORDINARY_MEGABYTES) };
+    text.parse().map_err(|_| Failure {
+        why: format!("NVME_MEMORY_MB={text} in the environment is no number of MiB"),
+        remedy: "set it to one such as 512, or unset it".to_owned(),
+        retry: true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_of_memory_that_is_no_number_is_told() {
+        for (text, size) in
+            [(None, 1024), (Some(""), 1024), (Some("512"), 512), (Some("4294967295"), u32::MAX)]
+        {
+            assert_eq!(ordinary_megabytes(text).ok(), Some(size), "{text:?}");
+        }
+        for text in ["1G", "-1", "512 ", "4294967296", "0x200"] {
+            let failure = ordinary_megabytes(Some(text)).expect_err("it is no number");
+            assert!(failure.why.contains(text) && failure.retry);
+        }
+    }
 }
