@@ -89,13 +89,15 @@ impl ConnectOptions {
         self
     }
 
-    /// CRC-32C over PDU headers (NVMe/TCP specification, "Header Digest"). A target that does not do them is refused.
+    /// CRC-32C over PDU headers (NVMe/TCP specification, "Header Digest"). A target that does not do them is refused; with
+    /// an installed SPDK, whose internals are not known, it is up to SPDK.
     pub fn header_digest(mut self, on: bool) -> Self {
         self.header_digest = on;
         self
     }
 
-    /// CRC-32C over PDU data (NVMe/TCP specification, "Data Digest"). A target that does not do them is refused.
+    /// CRC-32C over PDU data (NVMe/TCP specification, "Data Digest"). A target that does not do them is refused; with
+    /// an installed SPDK, whose internals are not known, it is up to SPDK.
     pub fn data_digest(mut self, on: bool) -> Self {
         self.data_digest = on;
         self
