@@ -21,7 +21,7 @@ use crate::queue::{Completed, Data, Queue, Token};
 use crate::registry::Lanes;
 use crate::status::Status;
 use crate::waiting::{Waiting, Watch};
-use crate::{deadline, fork, log, names, wait};
+use crate::{deadline, fork, interrupt, log, names, wait};
 
 /// SPDK's side of a queue pair.
 pub(crate) trait Handle: Send {
@@ -306,6 +306,7 @@ impl<H: Handle> Lane<H> {
     /// Polls until something can be taken, at most `timeout`; returns how much, 0 when the time is over.
     pub(crate) fn wait(&self, timeout: Duration) -> Result<usize> {
         let what = || format!("a command on queue {}", self.qid);
+        interrupt::before(what)?;
         match wait::until(what, timeout, || self.poll().map(|ready| (ready > 0).then_some(ready))) {
             Err(Error::Timeout { .. }) => Ok(0),
             other => other,
@@ -337,9 +338,10 @@ impl<H: Handle> Lane<H> {
         data: Option<Data>,
         timeout: Duration,
     ) -> Result<Completed> {
-        let token = self.send(kind, command, data, Taker::Caller)?;
         let what =
             || format!("{} (opcode {:#04x}) on queue {}", self.name_of(command), command.opcode, self.qid);
+        interrupt::before(what)?;
+        let token = self.send(kind, command, data, Taker::Caller)?;
         let answer = wait::until(what, timeout, || {
             let mut link = self.lock()?;
             let scope = H::scope(&self.log);
