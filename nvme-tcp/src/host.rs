@@ -6,7 +6,7 @@ use crate::command::{Command, ConnectData, Sgl};
 use crate::completion::Completion;
 use crate::error::{Error, Result};
 use crate::pdu::{CapsuleCmd, DataPdu, ICReq, ICResp, Layout, Pdu, R2T};
-use crate::stream::{Connection, Received};
+use crate::stream::{Connection, Received, after};
 
 /// What a host says about itself, and to whom.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct HostOptions {
     pub keep_alive: Duration,
     /// What [`Host::initialise`] asks for.
     pub icreq: ICReq,
-    /// For each answer of the target.
+    /// For each answer of the target; all that a command transfers is one.
     pub timeout: Duration,
 }
 
@@ -102,7 +102,7 @@ impl Host {
     pub fn initialise(&mut self) -> Result<ICResp> {
         let request = self.options.icreq;
         self.connection.send(&Pdu::ICReq(request))?;
-        match self.next("an ICResp")? {
+        match self.next("an ICResp", after(self.options.timeout))? {
             Pdu::ICResp(response) => {
                 self.agree(&request, &response);
                 Ok(response)
@@ -179,7 +179,7 @@ impl Host {
         let allowed = HALF_SECOND * (self.property_get(cid, CAP, true)? >> 24 & 0xFF) as u32;
         let timeout = self.options.timeout.max(allowed);
         self.property_set(cid, CC, CC_ENABLE)?;
-        let end = Instant::now() + timeout;
+        let end = after(timeout);
         while self.property_get(cid, CSTS, false)? & 1 == 0 {
             if Instant::now() > end {
                 let what = "enabling the controller (CSTS.RDY)".to_owned();
@@ -227,9 +227,10 @@ impl Host {
     /// commands, R2Ts beyond the data, or data with gaps.
     pub fn wait(&mut self, cid: u16, data: &[u8]) -> Result<Outcome> {
         let expected = "the completion of the command";
+        let end = after(self.options.timeout);
         let (mut read, mut r2ts) = (Vec::new(), Vec::new());
         loop {
-            match self.next(expected)? {
+            match self.next(expected, end)? {
                 Pdu::CapsuleResp(response) if Completion::from(response.cqe).cid() == cid => {
                     let completion = response.cqe.into();
                     return Ok(Outcome { completion, data: read, r2ts, success_flag: false });
@@ -275,9 +276,15 @@ impl Host {
         bytes.chunks(most).enumerate().map(pdu).collect()
     }
 
-    fn next(&mut self, expected: &str) -> Result<Pdu> {
+    fn next(&mut self, expected: &str, end: Instant) -> Result<Pdu> {
         let timeout = self.options.timeout;
-        match self.connection.receive(timeout)? {
+        let timed_out = || Err(Error::Timeout { what: format!("waiting for {expected}"), timeout });
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            // However much there is that is not the answer.
+            return timed_out();
+        }
+        match self.connection.receive(left)? {
             Received::Pdu { pdu: Pdu::C2HTermReq(term), .. } => {
                 let expected = expected.to_owned();
                 Err(Error::Terminated { fes: term.fes, fei: term.fei, expected })
@@ -287,7 +294,7 @@ impl Host {
             Received::Closed(how) => {
                 Err(Error::Closed { how: format!("{how:?}"), expected: expected.to_owned() })
             }
-            Received::Timeout => Err(Error::Timeout { what: format!("waiting for {expected}"), timeout }),
+            Received::Timeout => timed_out(),
         }
     }
 }

@@ -75,6 +75,15 @@ pub enum Received {
     Timeout,
 }
 
+impl Received {
+    fn size(&self) -> usize {
+        match self {
+            Received::Pdu { bytes, .. } | Received::Malformed { bytes, .. } => bytes.len(),
+            Received::Closed(_) | Received::Timeout => 0,
+        }
+    }
+}
+
 /// A TCP connection to a target.
 #[derive(Debug)]
 pub struct Connection {
@@ -86,10 +95,16 @@ pub struct Connection {
     inbox: Vec<u8>,
     closed: Option<Closed>,
     recording: Option<Recording>,
+    /// When [`Options::check`] was asked while receiving.
+    looked: Instant,
 }
 
 /// How long a wait goes without looking at [`Options::check`].
 const SLICE: Duration = Duration::from_millis(100);
+/// How long what has come already may take to be read when the time is over.
+const GRACE: Duration = Duration::from_millis(100);
+/// What is collected at most from a peer that never ends: PDUs and bytes.
+const MOST: (usize, usize) = (1 << 16, 64 << 20);
 /// What a call takes from the socket at most.
 const CHUNK: usize = 64 << 10;
 
@@ -100,7 +115,7 @@ impl Connection {
     /// [`Error::Resolve`], [`Error::Connect`], [`Error::Timeout`], [`Error::Interrupted`].
     pub fn open(host: &str, port: u16, options: Options) -> Result<Self> {
         let what = format!("connecting to {host}, port {port}");
-        let (end, timeout) = (Instant::now() + options.connect_timeout, options.connect_timeout);
+        let (end, timeout) = (after(options.connect_timeout), options.connect_timeout);
         let (sender, receiver) = mpsc::channel();
         // getaddrinfo has no timeout: a thread that is left behind ends when the resolver gives up.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -132,7 +147,8 @@ impl Connection {
         recording.add(Direction::Sent, What::Open);
         let recording = options.record.then_some(recording);
         let (sending, receiving) = (Layout::default(), Layout::default());
-        Ok(Connection { stream, options, sending, receiving, inbox: Vec::new(), closed: None, recording })
+        let (inbox, closed, looked) = (Vec::new(), None, Instant::now());
+        Ok(Connection { stream, options, sending, receiving, inbox, closed, recording, looked })
     }
 
     /// How PDUs are laid out that [`send`](Self::send) sends.
@@ -168,7 +184,7 @@ impl Connection {
     /// [`Error::Send`] if the peer has closed the connection, [`Error::Timeout`] if it does not read,
     /// [`Error::Interrupted`].
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        let (end, total) = (Instant::now() + self.options.send_timeout, bytes.len());
+        let (end, total) = (after(self.options.send_timeout), bytes.len());
         let mut sent = 0;
         while sent < total {
             let left = end.saturating_duration_since(Instant::now());
@@ -199,7 +215,7 @@ impl Connection {
     pub fn send_in_pieces(&mut self, bytes: &[u8], piece: usize, pause: Duration) -> Result<()> {
         for piece in bytes.chunks(piece.max(1)) {
             self.send_bytes(piece)?;
-            let end = Instant::now() + pause;
+            let end = after(pause);
             loop {
                 let left = end.saturating_duration_since(Instant::now());
                 if left.is_zero() {
@@ -212,12 +228,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for the next PDU.
+    /// Waits for the next PDU, all of which has to come within the timeout.
     ///
     /// # Errors
     /// [`Error::Interrupted`]; [`Error::Io`] if the network fails in a way that is no end of the connection.
     pub fn receive(&mut self, timeout: Duration) -> Result<Received> {
-        let end = Instant::now() + timeout;
+        let end = after(timeout);
+        let last = end + GRACE;
         loop {
             if let Some(received) = self.take() {
                 return Ok(received);
@@ -225,29 +242,35 @@ impl Connection {
             if let Some(closed) = self.closed {
                 return Ok(Received::Closed(closed));
             }
-            let left = end.saturating_duration_since(Instant::now());
-            if !self.fill(left)? && left.is_zero() {
-                return Ok(Received::Timeout);
+            let now = Instant::now();
+            let came = self.fill(end.saturating_duration_since(now))?;
+            // What is there already is taken, but not what comes drop by drop.
+            if now >= if came { last } else { end } {
+                return Ok(self.take().unwrap_or(Received::Timeout));
             }
         }
     }
 
     /// Collects what comes until the peer ends the connection. The last item is `Closed`, or `Timeout` if it does
-    /// not.
+    /// not: within the timeout, or within 65536 PDUs or 64 MiB.
     ///
     /// # Errors
     /// As [`receive`](Self::receive).
     pub fn receive_until_closed(&mut self, timeout: Duration) -> Result<Vec<Received>> {
-        let end = Instant::now() + timeout;
-        let mut all = Vec::new();
-        loop {
+        let end = after(timeout);
+        let last = end + GRACE;
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        while all.len() < MOST.0 && bytes < MOST.1 && (all.is_empty() || Instant::now() < last) {
             let received = self.receive(end.saturating_duration_since(Instant::now()))?;
+            bytes += received.size();
             let over = matches!(received, Received::Closed(_) | Received::Timeout);
             all.push(received);
             if over {
                 return Ok(all);
             }
         }
+        all.push(Received::Timeout);
+        Ok(all)
     }
 
     /// Ends what this side sends (FIN); receiving goes on.
@@ -321,6 +344,10 @@ impl Connection {
 
     /// Reads once, for a slice of time at most; whether something came.
     fn fill(&mut self, left: Duration) -> Result<bool> {
+        if self.looked.elapsed() >= SLICE {
+            self.looked = Instant::now();
+            self.options.look("receiving")?;
+        }
         let mut chunk = vec![0; CHUNK];
         // A timeout of zero means none at all.
         let slice = left.clamp(Duration::from_millis(1), SLICE);
@@ -338,10 +365,7 @@ impl Connection {
                 self.inbox.extend(&chunk);
                 self.record(Direction::Received, What::Data(chunk));
             }
-            Err(error) if is_wait(&error) => {
-                self.options.look("receiving")?;
-                return Ok(false);
-            }
+            Err(error) if is_wait(&error) => return Ok(false),
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) =>
             {
@@ -385,4 +409,10 @@ fn connect(host: &str, port: u16, end: Instant) -> Result<TcpStream> {
         }
     }
     Err(Error::Connect { address: format!("{host}, port {port}"), source: last })
+}
+
+/// The moment that is so far away; a century for "never".
+pub(crate) fn after(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or(now + Duration::from_secs(3_000_000_000))
 }

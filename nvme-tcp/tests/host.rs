@@ -185,6 +185,25 @@ fn violations_of_the_controller_are_errors() {
 }
 
 #[test]
+fn a_controller_that_never_completes_a_command_is_an_error_in_time() {
+    let again = Pdu::R2T(R2T { cccid: 5, ttag: 0, r2to: 0, r2tl: 512 });
+    let nothing = Pdu::C2HData(DataPdu { cccid: 5, ..Default::default() });
+    for pdu in [again, nothing] {
+        let mut host = host_that_waits(Duration::from_millis(500), 0, move |mut connection| {
+            command(&mut connection);
+            while connection.send(&pdu).is_ok() {
+                let _ = connection.receive(Duration::from_millis(1));
+            }
+        });
+        let begin = Instant::now();
+        let write = Command::write(5, 1, 0, 1, Sgl::Transport { length: 0 });
+        let error = host.execute(write, Data::OnRequest(&[0; 512])).unwrap_err();
+        assert!(matches!(error, Error::Timeout { .. }), "{error}");
+        assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
 fn the_reason_of_a_controller_that_ends_it_is_told() {
     let mut host = host(0, |mut connection| {
         command(&mut connection);

@@ -3,12 +3,15 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use nvme_tcp::{Closed, Connection, Direction, Error, Layout, Options, Pdu, R2T, Received, What};
 use support::{SOON, with_peer};
+
+/// PDUs.
+const MOST_COLLECTED: usize = 1 << 16;
 
 const R2T_BYTES: [u8; 24] = [9, 0, 24, 0, 24, 0, 0, 0, 5, 0, 6, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0];
 
@@ -125,6 +128,53 @@ fn waits_can_be_ended() {
     assert!(matches!(error, Error::Interrupted { .. }), "{error}");
     assert!(begin.elapsed() < Duration::from_secs(10));
     drop(done);
+}
+
+/// A PDU of a MiB, a byte at a time, for as long as the other side is there.
+fn drip(mut stream: TcpStream) {
+    let mut header = [0; 8];
+    header[0] = 7;
+    header[4..].copy_from_slice(&(1u32 << 20).to_le_bytes());
+    stream.write_all(&header).unwrap();
+    while stream.write_all(&[0]).is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_pdu_that_never_ends_is_not_waited_for() {
+    let (mut connection, _peer) = with_peer("127.0.0.1", Options::default(), drip);
+    let begin = Instant::now();
+    assert_eq!(connection.receive(Duration::from_millis(250)).unwrap(), Received::Timeout);
+    let all = connection.receive_until_closed(Duration::from_millis(250)).unwrap();
+    assert_eq!(all, [Received::Timeout]);
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn waits_for_a_pdu_that_never_ends_can_be_ended() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let check = || ASKED.fetch_add(1, Ordering::Relaxed) >= 2;
+    let (mut connection, _peer) =
+        with_peer("127.0.0.1", Options { check: Some(check), ..Default::default() }, drip);
+    let begin = Instant::now();
+    let error = connection.receive(Duration::from_secs(60)).unwrap_err();
+    assert!(matches!(error, Error::Interrupted { .. }), "{error}");
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_peer_that_never_stops_is_not_collected_for_ever() {
+    for timeout in [Duration::from_millis(250), Duration::from_secs(600), Duration::MAX] {
+        let (mut connection, _peer) = with_peer("127.0.0.1", Options::default(), |mut stream| {
+            while stream.write_all(&R2T_BYTES.repeat(1000)).is_ok() {}
+        });
+        let begin = Instant::now();
+        let all = connection.receive_until_closed(timeout).unwrap();
+        assert_eq!(all.last(), Some(&Received::Timeout));
+        assert!(all.len() > 1 && all.len() <= 1 + MOST_COLLECTED, "{}", all.len());
+        assert!(begin.elapsed() < 3 * SOON, "{:?}", begin.elapsed());
+    }
 }
 
 #[test]

@@ -267,7 +267,8 @@ impl Connection {
         to_python(py, self.with(py, |host| host.connection.receive(timeout))?)
     }
 
-    /// Collects what comes until the target ends the connection: the last item is Closed then, else None.
+    /// Collects what comes until the target ends the connection: the last item is Closed then. It is None if it has
+    /// not done so in time, or has sent 65536 PDUs or 64 MiB more.
     #[pyo3(signature = (timeout=None))]
     fn receive_until_closed(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Vec<Option<Py<PyAny>>>> {
         let timeout = timeout.map_or(Ok(self.timeout), seconds)?;
