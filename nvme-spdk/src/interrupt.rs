@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 static CHECK: OnceLock<fn() -> bool> = OnceLock::new();
 
 /// Installs the question asked between slices of every wait, from the waiting thread: `true` ends the wait
-/// with [`Error::Interrupted`](crate::Error::Interrupted). The first call wins; later ones return `false`: it
+/// with [`Error::Interrupted`]. The first call wins; later ones return `false`: it
 /// can neither be replaced nor removed.
 ///
 /// It is asked once in a millisecond at most, and mostly less often: every 20 ms while connecting. Waits that
