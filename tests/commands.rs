@@ -21,7 +21,7 @@ fn hello_world() {
     namespace.write(&qpair, &buffer, 0, 8).expect("a write");
     buffer.fill(0..4096, 0xee);
     let done = namespace.read(&qpair, &buffer, 0, 8).expect("a read");
-    assert!(done.latency() > Duration::ZERO && done.latency() < Duration::from_secs(1));
+    assert!(done.latency() > Duration::ZERO && done.latency() < Duration::from_secs(10));
     assert_eq!(buffer.to_vec(0..12), b"hello world\0");
 }
 

@@ -45,11 +45,14 @@ fn connect_has_its_data_in_the_capsule() {
 fn keep_alive_goes_on_while_the_program_does_something_else() {
     let options = ConnectOptions::new().keep_alive(Duration::from_millis(600));
     let controller = Controller::connect(target().address(), options).expect("a connection");
-    thread::sleep(Duration::from_millis(1500));
-    let entries = controller.cmdlog().newest(100);
+    let (entries, took) = timed(|| {
+        thread::sleep(Duration::from_millis(1500));
+        controller.cmdlog().newest(100)
+    });
     let sent: Vec<_> =
         entries.iter().filter(|entry| entry.command.opcode == admin_opcode::KEEP_ALIVE).collect();
-    assert!((4..=9).contains(&sent.len()), "{}", sent.len());
+    // About two in each period.
+    assert!((4..=3 + took.as_millis() as usize / 250).contains(&sent.len()), "{} in {took:?}", sent.len());
     // The newest may still be on its way.
     let answered = sent.iter().skip(1).filter_map(|entry| entry.completed);
     assert_eq!(answered.filter(|(completion, _)| completion.is_success()).count(), sent.len() - 1);

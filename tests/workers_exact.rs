@@ -9,7 +9,7 @@ use nvme_spdk::{
     CmdLog, ConnectOptions, Controller, DmaBuf, Failure, Io, IoSize, IoWorker, Namespace, Pattern, Report,
     Status, Step, Target, Workload,
 };
-use support::{Stopped, connect, timed};
+use support::{Stopped, connect, eventually, timed};
 
 fn namespace() -> Namespace {
     connect().namespace(1).expect("namespace 1")
@@ -75,7 +75,7 @@ fn commands_that_take_too_long_end_it() {
     controller.set_command_timeout(Some(Duration::from_millis(300)));
     let namespace = controller.namespace(1).expect("namespace 1");
     let worker = IoWorker::start(&namespace, &Workload::new()).expect("a worker");
-    thread::sleep(Duration::from_millis(200));
+    eventually("it is at work", || worker.completed() > 0);
     let stopped = Stopped::new(&target);
     let (report, took) = timed(|| worker.join());
     assert_eq!(report.failure, Some(Failure::Silence));

@@ -221,9 +221,9 @@ def test_the_reasons_are_said(folder, everything):
 
 def test_limits_are_kept(everything):
     _, _, results = everything
-    assert results["hang"]["seconds"] < 2.5
+    assert 2 <= results["hang"]["seconds"] < 10
     for name in ("deaf", "hangs_with_a_child"):
-        assert 3 <= results[name]["seconds"] < 4.5
+        assert 3 <= results[name]["seconds"] < 15
 
 
 def test_logs_are_kept_and_bounded(folder, everything):
@@ -316,7 +316,7 @@ def test_ctrl_c_ends_it(folder, everything):
     process = start(folder, "--tests", "hangs_with_a_child")
     left = folder / "left"
     left.unlink(missing_ok=True)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not (left.exists() and left.read_text()) and time.monotonic() < until:
         time.sleep(0.01)
     begin = time.monotonic()

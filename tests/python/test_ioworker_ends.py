@@ -121,7 +121,7 @@ def test_reset_under_load(nvme0, nvme0n1):
 def test_the_device_is_closed_under_it(pciaddr):
     pcie = d.Pcie(pciaddr)
     worker = d.Namespace(d.Controller(pcie)).ioworker(io_size=8, time=100).start()
-    time.sleep(0.1)
+    time.sleep(1)
     pcie.close()
     result = worker.close()
     assert result.error == 0 and result.io_count_read > 0
@@ -132,7 +132,7 @@ def test_a_killed_target():
     pcie = d.Pcie(target.address)
     nvme0n1 = d.Namespace(d.Controller(pcie))
     worker = nvme0n1.ioworker(io_size=8, time=100).start()
-    time.sleep(0.2)
+    time.sleep(1)
     os.kill(target.pid, signal.SIGKILL)
     begin = time.monotonic()
     with pytest.warns(UserWarning, match="ioworker host ERROR -7: sudden terminated"):

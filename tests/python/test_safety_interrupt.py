@@ -84,7 +84,7 @@ def test_a_handler_of_the_scripts_own_runs(safely):
         try:
             nvme0.waitdone()
         except Alarm:
-            print("alarm", time.monotonic() - begin < 1)
+            print("alarm", time.monotonic() - begin < 5)
         nvme0.getfeatures(7).waitdone()
     """)
     assert said == "alarm True\n"

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use crate::tool::{Done, Running, id, tool};
+use crate::tool::{Done, Running, eventually, id, tool};
 
 /// What a shell says of a program that Ctrl-C has ended.
 const INTERRUPTED: i32 = 130;
@@ -23,7 +23,9 @@ const BUSY: Duration = Duration::from_millis(1500);
 #[test]
 fn perf_prints_what_it_has() {
     let run = ["-q", "4", "-o", "4096", "-w", "randread", "-t", "60"];
-    let done = interrupted(tool("perf").args(run).args(["-r", &id()]).start(), BUSY);
+    let perf = tool("perf").args(run).args(["-r", &id()]).start();
+    eventually("it is at work", || !perf.cpus_of("ioworker-").is_empty());
+    let done = interrupted(perf, BUSY);
     assert!(done.out.lines().any(|line| line.starts_with("Total ")), "{done:?}");
 }
 

@@ -1,10 +1,10 @@
 //! The figures of perf add up, and are those of the target.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::tool::{id, target, tool};
+use crate::tool::{eventually, id, target, tool};
 
 /// Reads and writes of a namespace's memory so far.
 fn counted() -> (u64, u64) {
@@ -81,15 +81,7 @@ fn a_mix_on_several_queues_after_a_warm_up() {
 fn queues_run_where_they_are_told() {
     let run = ["-q", "4", "-o", "512", "-w", "read", "-t", "60", "-P", "2", "-c", "[0]"];
     let running = tool("perf").args(run).args(["-r", &format!("{} ns:1", id())]).start();
-    let start = Instant::now();
-    loop {
-        let cpus = running.cpus_of("ioworker-");
-        if cpus == ["0", "0"] {
-            break;
-        }
-        assert!(start.elapsed() < Duration::from_secs(10), "{cpus:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    eventually("both run on CPU 0", || running.cpus_of("ioworker-") == ["0", "0"]);
     running.interrupt();
     assert_eq!(running.end_within(Duration::from_secs(15)).code, 130);
 }

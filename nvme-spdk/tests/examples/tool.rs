@@ -89,22 +89,33 @@ impl Tool {
 pub struct Running(Option<Child>);
 
 impl Running {
+    fn pid(&self) -> u32 {
+        self.0.as_ref().map(Child::id).expect("it runs")
+    }
+
     /// The CPUs that the threads whose name begins so may run on.
     pub fn cpus_of(&self, threads: &str) -> Vec<String> {
-        let pid = self.0.as_ref().map(Child::id).expect("it runs");
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("its threads");
         let cpus = tasks.flatten().filter_map(|task| {
             let status = std::fs::read_to_string(task.path().join("status")).ok()?;
-            let line = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-            line("Name:")?.starts_with(threads).then(|| line("Cpus_allowed_list:").map(str::to_owned))?
+            let name = value(&status, "Name:")?;
+            name.starts_with(threads).then(|| value(&status, "Cpus_allowed_list:").map(str::to_owned))?
         });
         cpus.collect()
     }
 
+    /// Whether it has said what is to become of Ctrl-C.
+    fn catches_interrupts(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
+        let caught = value(&status, "SigCgt:").and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        caught.is_some_and(|mask| mask >> (libc::SIGINT - 1) & 1 == 1)
+    }
+
+    /// Ctrl-C, as soon as it catches that.
     pub fn interrupt(&self) {
-        let pid = self.0.as_ref().map(|child| child.id() as i32).expect("it runs");
+        eventually("it catches Ctrl-C", || self.catches_interrupts());
         // SAFETY: sending a signal touches no memory of ours, and the child is not waited for yet.
-        assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
+        assert_eq!(unsafe { libc::kill(self.pid() as i32, libc::SIGINT) }, 0);
     }
 
     /// Waits for its end.
@@ -134,6 +145,20 @@ impl Running {
         };
         let (out, err) = ended.join().expect("no panic");
         Done { code: status.code().expect("no signal ended it"), out, err }
+    }
+}
+
+/// What a line of a status file says.
+fn value<'a>(status: &'a str, key: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim)
+}
+
+/// Waits for what is bound to happen.
+pub fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
+        thread::sleep(Duration::from_millis(10));
     }
 }
 

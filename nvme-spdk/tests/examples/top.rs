@@ -52,7 +52,7 @@ fn a_running_worker_is_seen() {
 
     // It goes on looking until the process has ended.
     let watching = tool("top").args(["--interval", "0.1", "--socket", &socket]).start();
-    std::thread::sleep(Duration::from_millis(400));
+    std::thread::sleep(Duration::from_millis(2000));
     drop(perf);
     let done = watching.end_within(Duration::from_secs(15));
     assert!(done.code == 3 && done.err.contains("the process has ended"), "{done:?}");
