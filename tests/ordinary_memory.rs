@@ -1,10 +1,24 @@
-//! Without hugepages NVMe/TCP works all the same. A program of its own: the environment starts once.
+//! Without hugepages NVMe/TCP works all the same, and without the right to lock memory. A program of its own: the
+//! environment starts once.
 
 use nvme_spdk::{ConnectOptions, Controller, DmaBuf, Env, EnvOptions, Error, IoWorker, Memory, Workload};
 use std::time::Duration;
 
+/// What is started from here on may lock no memory, like what a plain user starts, and root in many containers.
+fn lock_no_memory() {
+    const CAP_IPC_LOCK: libc::c_ulong = 14;
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is read from a structure that is there; prctl takes numbers.
+    unsafe {
+        assert_eq!(libc::setrlimit(libc::RLIMIT_MEMLOCK, &none), 0);
+        // Refused to a plain user, who has no such right.
+        libc::prctl(libc::PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0);
+    }
+}
+
 #[test]
 fn ordinary_memory_does_for_tcp() {
+    lock_no_memory();
     let env = Env::start(EnvOptions::new().memory(Memory::Ordinary { megabytes: 256 })).expect("it starts");
     assert!(!env.hugepages() && !env.pci());
 

@@ -155,8 +155,9 @@ def main():
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--seconds", type=int, default=1, help="of each run")
     parser.add_argument("--cases", default="", help="only those whose name contains this")
+    parts = ["load", "tool", "instructions", "workers", "python", "console"]
     parser.add_argument(
-        "--skip", default="", help="any of: load, tool, instructions, workers, python, console"
+        "--skip", action="append", default=[], choices=parts, help="can be given several times"
     )
     args = parser.parse_args()
     cases = [case for case in CASES if args.cases in case.name]

@@ -221,7 +221,7 @@ def test_the_reasons_are_said(folder, everything):
 
 def test_limits_are_kept(everything):
     _, _, results = everything
-    assert 2 <= results["hang"]["seconds"] < 10
+    assert results["hang"]["seconds"] < 10
     for name in ("deaf", "hangs_with_a_child"):
         assert 3 <= results[name]["seconds"] < 15
 
