@@ -7,8 +7,8 @@
  * structure which only its own source file knows. So that the compiler, and not we, says where it is, that
  * file is included here.
  *
- * Controllers under test are broken, and SPDK v20.07 does not expect that: one that answers twice has it complete a
- * request that is free, one that asks for data in the right place has it send what lies behind the buffer. So of
+ * Controllers under test are broken, and SPDK v20.07 does not expect that: one that answers early has it give back a
+ * buffer that it still sends from, one that asks for data in the right place has it send what lies behind one. So of
  * the functions included here those that receive are used, with the one call that reads headers going
  * through guarded_read(); the linker drops the rest.
  */
@@ -51,17 +51,26 @@ wrong_answer(struct nvme_tcp_qpair *tqpair, uint16_t cid, enum spdk_nvme_data_tr
 {
 	struct nvme_tcp_req *tcp_req = get_nvme_active_req_by_cid(tqpair, cid);
 
-	if (tcp_req == NULL) {
-		return NULL;
-	}
-	/* Its request is free, and its buffer its owner's, but SPDK has not sent all of it yet. */
-	if (tcp_req->ordering.data_recv) {
-		return "the command was answered before";
-	}
-	if (against != SPDK_NVME_DATA_NONE && direction(&tcp_req->req->cmd) == against) {
+	if (tcp_req != NULL && against != SPDK_NVME_DATA_NONE && direction(&tcp_req->req->cmd) == against) {
 		return "the command's data goes the other way";
 	}
 	return NULL;
+}
+
+/* Whether it ends a command of which SPDK has not sent all yet: it would free the request, and its buffer would be its
+ * owner's, while both are still read from. */
+static bool
+is_early(struct nvme_tcp_qpair *tqpair, const struct nvme_tcp_pdu *pdu)
+{
+	struct nvme_tcp_req *tcp_req = NULL;
+
+	if (pdu->hdr.common.pdu_type == SPDK_NVME_TCP_PDU_TYPE_CAPSULE_RESP) {
+		tcp_req = get_nvme_active_req_by_cid(tqpair, pdu->hdr.capsule_resp.rccqe.cid);
+	} else if (pdu->hdr.common.pdu_type == SPDK_NVME_TCP_PDU_TYPE_C2H_DATA &&
+		   (pdu->hdr.common.flags & SPDK_NVME_TCP_C2H_DATA_FLAGS_SUCCESS)) {
+		tcp_req = get_nvme_active_req_by_cid(tqpair, pdu->hdr.c2h_data.cccid);
+	}
+	return tcp_req != NULL && !tcp_req->ordering.send_ack;
 }
 
 /* Whether a Read would succeed with less data than it asked for, and its buffer keep what was there before. Of a
@@ -97,12 +106,11 @@ static const char *
 wrong_response(struct nvme_tcp_qpair *tqpair, const struct nvme_tcp_pdu *pdu)
 {
 	const struct spdk_nvme_cpl *cpl = &pdu->hdr.capsule_resp.rccqe;
-	const char *wrong = wrong_answer(tqpair, cpl->cid, SPDK_NVME_DATA_NONE);
 
-	if (wrong == NULL && !spdk_nvme_cpl_is_error(cpl) && is_short(tqpair, cpl->cid, 0)) {
+	if (!spdk_nvme_cpl_is_error(cpl) && is_short(tqpair, cpl->cid, 0)) {
 		return "a Read succeeds, and not all of its data came";
 	}
-	return wrong;
+	return NULL;
 }
 
 static const char *
@@ -122,6 +130,10 @@ wrong_c2h_data(struct nvme_tcp_qpair *tqpair, const struct nvme_tcp_pdu *pdu)
 	if (c2h_data->common.plen != plen) {
 		return "PLEN is not what PDO and DATAL make";
 	}
+	/* SPDK adds them in 32 bits. */
+	if ((uint64_t)c2h_data->datao + c2h_data->datal > UINT32_MAX) {
+		return "DATAO and DATAL lead beyond 4 GiB";
+	}
 	if (wrong == NULL && (c2h_data->common.flags & SPDK_NVME_TCP_C2H_DATA_FLAGS_SUCCESS) &&
 	    is_short(tqpair, c2h_data->cccid, c2h_data->datal)) {
 		return "a Read succeeds, and not all of its data came";
@@ -134,7 +146,6 @@ wrong_r2t(struct nvme_tcp_qpair *tqpair, const struct nvme_tcp_pdu *pdu)
 {
 	const struct spdk_nvme_tcp_r2t_hdr *r2t = &pdu->hdr.r2t;
 
-	/* SPDK adds them in 32 bits. */
 	if ((uint64_t)r2t->r2to + r2t->r2tl > UINT32_MAX) {
 		return "R2TO and R2TL lead beyond 4 GiB";
 	}
@@ -176,28 +187,35 @@ find_data(struct nvme_tcp_qpair *tqpair, struct nvme_tcp_pdu *pdu)
 	return true;
 }
 
-/* Reads a piece of a header. What SPDK could not stand ends the connection, as if the controller had closed it. */
+/* Reads a piece of a header. What SPDK could not stand ends the connection, as if the controller had closed it. What
+ * comes too early waits where it is: SPDK is told that the last piece has not come yet. */
 static int
 guarded_read(struct nvme_tcp_qpair *tqpair, int bytes, void *buf)
 {
 	struct nvme_tcp_pdu *pdu = &tqpair->recv_pdu;
-	bool specific = tqpair->recv_state == NVME_TCP_PDU_RECV_STATE_AWAIT_PDU_PSH;
-	const char *wrong = NULL;
+	/* Of use to SPDK in PDUs that it sends only. */
+	void **waits = &pdu->cb_arg;
+	const char *wrong;
 	int rc;
 
-	if (specific && pdu->hdr.common.pdu_type == SPDK_NVME_TCP_PDU_TYPE_C2H_DATA) {
+	if (tqpair->recv_state != NVME_TCP_PDU_RECV_STATE_AWAIT_PDU_PSH) {
+		return nvme_tcp_read_data(tqpair->sock, bytes, buf);
+	}
+	if (pdu->hdr.common.pdu_type == SPDK_NVME_TCP_PDU_TYPE_C2H_DATA) {
 		if (!find_data(tqpair, pdu)) {
 			wrong = "there can be no data at PDO";
 			goto end;
 		}
 		bytes = pdu->psh_len - pdu->psh_valid_bytes;
 	}
-	rc = nvme_tcp_read_data(tqpair->sock, bytes, buf);
-	if (specific && rc == bytes) {
-		wrong = wrong_header(tqpair, pdu);
-	}
-	if (wrong == NULL) {
+	rc = *waits != NULL ? bytes : nvme_tcp_read_data(tqpair->sock, bytes, buf);
+	if (rc != bytes) {
 		return rc;
+	}
+	wrong = wrong_header(tqpair, pdu);
+	if (wrong == NULL) {
+		*waits = is_early(tqpair, pdu) ? pdu : NULL;
+		return *waits != NULL ? 0 : rc;
 	}
 end:
 	SPDK_ERRLOG("PDU type 0x%02x on queue %u, PLEN %u: %s\n", pdu->hdr.common.pdu_type, tqpair->qpair.id,

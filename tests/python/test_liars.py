@@ -4,6 +4,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 import warnings
 
 import nvme as d
@@ -179,6 +180,68 @@ def test_data_behind_padding(liar, nvme0):
     nvme0n1.read(qpair, buf, 0, BLOCKS).waitdone()
     assert bytes(buf[:]) == b"\x0d" * (BLOCKS * 512)
     nvme0n1.read(qpair, buf, 0, BLOCKS).waitdone()
+
+
+class Hasty(Liar):
+    """Answers the last of some Writes before it has read their data."""
+
+    writes, blocks = 6, 3900
+
+    def __init__(self, address):
+        self.seen = b""
+        super().__init__(address)
+        # What does not fit waits in the host.
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def _pass_on(self, from_, to):
+        cids = []
+        with contextlib.suppress(OSError, EOFError):
+            while len(cids) < self.writes:
+                pdu = _read(from_, 8)
+                pdu += _read(from_, struct.unpack_from("<I", pdu, 4)[0] - 8)
+                if pdu[0] == 4 and pdu[8] == WRITE and pdu[12:16] == b"\1\0\0\0":
+                    cids.append(struct.unpack_from("<H", pdu, 10)[0])
+                else:
+                    to.sendall(pdu)
+            length = self.blocks * 512
+            for cid in cids:
+                from_.sendall(_bytes(r2t(cid, 0, length)))
+            time.sleep(0.5)
+            from_.sendall(_bytes(response(cids[-1])))
+            time.sleep(0.5)
+            came = {cid: b"" for cid in cids}
+            while sum(map(len, came.values())) < length * len(cids):
+                pdu = _read(from_, 24)
+                cid = struct.unpack_from("<H", pdu, 8)[0]
+                came[cid] += _read(from_, struct.unpack_from("<I", pdu, 4)[0] - 24)
+            self.seen = came[cids[-1]]
+            for cid in cids[:-1]:
+                from_.sendall(_bytes(response(cid)))
+
+
+def test_a_write_that_is_answered_before_it_was_sent(target):
+    """Its buffer is the script's when all of it was sent, not before."""
+    liar = Hasty(target.address)
+    pcie = d.Tcp("127.0.0.1", liar.port, nqn=target.subnqn, timeout=5)
+    nvme0 = d.Controller(pcie)
+    nvme0n1, qpair = d.Namespace(nvme0), d.Qpair(nvme0, 16)
+    bufs = [d.Buffer(liar.blocks * 512, pvalue=1) for _ in range(liar.writes)]
+
+    def reuse(cpl):
+        bufs[-1][:] = bytes([0xB]) * len(bufs[-1])
+
+    for index, buf in enumerate(bufs):
+        # Commands for the same blocks would be sent one after the other.
+        lba = index * liar.blocks
+        nvme0n1.write(qpair, buf, lba, liar.blocks, cb=reuse if buf is bufs[-1] else None)
+    qpair.waitdone(liar.writes)
+    assert bufs[-1][8] == 0xB
+    assert len(liar.seen) == liar.blocks * 512
+    # A write marks both ends of each block.
+    for block in range(0, len(liar.seen), 512):
+        assert liar.seen[block + 8 : block + 504] == b"\xff" * 496
+    pcie.close()
+    liar.close()
 
 
 @pytest.mark.parametrize("asked, given", [(1, 0), (2, 0), (3, 1), (3, 2), (0, 1), (0, 2)])
