@@ -266,3 +266,19 @@ fn what_was_sent_to_a_target_that_died_is_aborted() {
     let late = qpair.submit(&Command::read(1, 0, 1), Some(Data::from(&buffer)));
     assert!(matches!(late, Err(Error::QpairDead { .. })), "{late:?}");
 }
+
+#[test]
+fn keep_alive_commands_do_not_pile_up() {
+    let target = Target::start().expect("a target");
+    let options = options().keep_alive(Duration::from_nanos(1));
+    let controller = Controller::connect(target.address(), options).expect("a controller");
+    let _stopped = Stopped::new(&target);
+    // A hundred would go out in this time, as often as they are sent to one that answers.
+    thread::sleep(Duration::from_millis(500));
+    let newest = controller.cmdlog().newest(1000);
+    let open = newest.iter().filter(|entry| entry.command.opcode == 0x18 && entry.completed.is_none());
+    assert_eq!(open.count(), 1);
+    let error =
+        controller.execute_within(&Command::get_features(7), None, TIMEOUT).expect_err("nobody answers");
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+}

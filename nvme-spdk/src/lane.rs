@@ -166,6 +166,12 @@ impl<H: Handle> Lane<H> {
         Ok(link)
     }
 
+    /// The lock alone, also of a queue that is gone; not interrupted, for what has to be done. None if another thread
+    /// does not let go of it.
+    pub(crate) fn hold(&self) -> Option<impl Sized + '_> {
+        self.link.try_lock_for(PATIENCE)
+    }
+
     #[inline]
     fn abandon_given_up(&self, link: &Link<H>) {
         if self.waiting.has_given_up() {
@@ -288,19 +294,20 @@ impl<H: Handle> Lane<H> {
         }
     }
 
-    /// Sends a command whose answer nobody waits for, if nobody uses the queue just now; never waits.
-    pub(crate) fn send_unattended(&self, command: &Command) {
-        let Some(mut guard) = self.link.try_lock_for(SLICE) else { return };
-        let Some(link) = guard.as_mut().filter(|link| !link.broken) else { return };
+    /// Sends a command whose answer nobody waits for, if nobody uses the queue just now, and the one that was sent so
+    /// before has its answer; never waits. Returns the one that has none yet.
+    pub(crate) fn send_unattended(&self, command: &Command, before: Option<Token>) -> Option<Token> {
+        let Some(mut guard) = self.link.try_lock_for(SLICE) else { return before };
+        let link = guard.as_mut().filter(|link| !link.broken)?;
         let _scope = H::scope(&self.log);
-        // What was sent before has its answer by now.
         link.poll(0);
-        if !link.broken
-            && let Ok(token) = link.send(command, None, true)
-        {
-            link.queue.abandon(token);
-            link.poll(0);
+        if let Some(before) = before.filter(|before| link.queue.knows(*before)) {
+            return Some(before);
         }
+        let token = link.send(command, None, true).ok()?;
+        link.queue.abandon(token);
+        link.poll(0);
+        Some(token)
     }
 
     /// Polls until something can be taken, at most `timeout`; returns how much, 0 when the time is over.
@@ -358,10 +365,11 @@ impl<H: Handle> Lane<H> {
             }
             answer
         });
-        if answer.is_err()
-            && let Ok(link) = self.lock()
-        {
-            link.queue.abandon(token);
+        if answer.is_err() {
+            match self.lock() {
+                Ok(link) => link.queue.abandon(token),
+                Err(_) => self.waiting.give_up(token),
+            }
         }
         answer
     }

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use crate::queue::Token;
 
 /// The futures of one queue. Its lock is held for moments, within the queue's lock or without; wakers, which run code
-/// of others, are called and dropped outside both.
+/// of others, are called and dropped outside both; cloned they are inside.
 #[derive(Default)]
 pub(crate) struct Waiting {
     room: Mutex<Room>,

@@ -92,12 +92,18 @@ impl Admin {
     /// waitdone of the admin queue: events do not count, and each makes room for the next.
     pub(crate) fn waitdone(&self, py: Python<'_>, expected: u32, timeout_ms: u64) -> PyResult<u32> {
         let result = wait::waitdone(py, self, expected, timeout_ms);
+        let renewed = self.renew_event_requests(py);
+        // What ended the wait comes first.
+        result.and_then(|cdw0| renewed.map(|()| cdw0))
+    }
+
+    fn renew_event_requests(&self, py: Python<'_>) -> PyResult<()> {
         for _ in 0..self.events.swap(0, Ordering::Relaxed) {
             let callback = self.event_callback.lock().as_ref().map(|callback| callback.clone_ref(py));
             self.submit(py, &Command::admin(admin_opcode::ASYNC_EVENT_REQUEST), Ok(None), callback)?;
             info(py, "process one more command in lieu of aer completion")?;
         }
-        result
+        Ok(())
     }
 
     /// Sends a command and waits for this very one; other completions are left for waitdone().

@@ -76,6 +76,11 @@ pub(crate) fn raised(text: String) -> PyErr {
     RAISED.take().unwrap_or_else(|| PyKeyboardInterrupt::new_err(text))
 }
 
+/// Raises what a signal handler raised during a wait of which nobody has told: closing goes on without.
+pub(crate) fn settle() -> PyResult<()> {
+    RAISED.take().map_or(Ok(()), Err)
+}
+
 /// The exception for a controller that cannot be had.
 pub(crate) fn enumerate(error: Error) -> PyErr {
     match error {

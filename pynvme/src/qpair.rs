@@ -181,7 +181,7 @@ impl Qpair {
     fn delete(&self, py: Python<'_>) -> PyResult<()> {
         let deleted = py.detach(|| self.inner.delete());
         self.callbacks.clear();
-        deleted.map_err(errors::qpair_deletion)
+        deleted.map_err(errors::qpair_deletion).and_then(|()| errors::settle())
     }
 
     /// Queue pairs are deleted, not closed.

@@ -133,6 +133,30 @@ def test_other_threads_run_and_signals_arrive(peer):
     connection.close()
 
 
+def test_a_signal_handler_cannot_use_what_it_interrupts(peer, tmp_path):
+    connection, refused = wire.Connection(peer(until_closed)), []
+
+    def handler(number, frame):
+        for use in (
+            connection.close,
+            lambda: connection.sent,
+            lambda: wire.write_capture(tmp_path / "a", [connection]),
+        ):
+            try:
+                use()
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        assert connection.receive(1) is None
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(refused) == 3 and all("signal handler" in text for text in refused)
+    connection.close()
+
+
 def test_nobody_there():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -16,7 +15,7 @@ pub const FAILED: u8 = 3;
 /// What a shell says of a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
 
-static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// Whether Ctrl-C was pressed, or the program asked to end.
 pub fn asked() -> bool {
@@ -26,11 +25,13 @@ pub fn asked() -> bool {
 /// Runs a tool: Ctrl-C ends every wait of the crate, and the second one the process; errors are printed.
 pub fn run(tool: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
     for signal in [SIGINT, SIGTERM] {
-        let flag = || Arc::clone(&ASKED);
-        // In this order: the first one only sets the flag.
-        let armed = signal_hook::flag::register_conditional_shutdown(signal, INTERRUPTED.into(), flag())
-            .and_then(|_| signal_hook::flag::register(signal, flag()));
-        if let Err(why) = armed {
+        let pressed = || {
+            if ASKED.swap(true, Ordering::Relaxed) {
+                signal_hook::low_level::exit(INTERRUPTED.into());
+            }
+        };
+        // SAFETY: a signal handler may set an atomic, and end the process without what is done at its end.
+        if let Err(why) = unsafe { signal_hook::low_level::register(signal, pressed) } {
             eprintln!("Ctrl-C will not end this cleanly: {why}");
         }
     }

@@ -12,7 +12,9 @@ impl Cores {
     pub fn last() -> Result<Self> {
         let status = std::fs::read_to_string("/proc/self/status")?;
         let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or("0");
-        Ok(Cores(list.trim().parse::<Cores>()?.0.into_iter().max().into_iter().collect()))
+        // A list without brackets: "5" is CPU 5 there, and a mask on a command line.
+        let allowed = of_list(list.trim()).ok_or_else(|| format!("the kernel allows no CPU: {list:?}"))?;
+        Ok(Cores(allowed.into_iter().max().into_iter().collect()))
     }
 }
 

@@ -114,8 +114,12 @@ impl CmdLog {
             }
             completed = again;
         }
-        // Busy: this may be off by what completed in the last nanoseconds.
-        self.total().saturating_sub(completed)
+        // Busy: this may be off by what completed in the last nanoseconds, but is never more than there is room for.
+        let most = match self.depth() {
+            0 => u64::MAX,
+            depth => u64::from(depth - 1),
+        };
+        self.total().saturating_sub(completed).min(most)
     }
 
     /// How many entries the queue has, one more than commands that may be outstanding.

@@ -167,7 +167,7 @@ impl Drop for AdminHandle {
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How long a worker may take to let go of its queue pair.
-const WORKER_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const WORKER_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Inner {
     pub(super) fn new(

@@ -95,12 +95,11 @@ impl Vector {
         if inner.is_gone()? {
             return Err(inner.dead("failed"));
         }
-        let messages = self.all.messages.lock();
-        let Some(messages) = &*messages else {
-            return Err(Error::Unsupported("the controller was detached or reset since".to_owned()));
-        };
-        if messages.mask(self.index, mask) {
-            return Ok(());
+        let masked = self.all.messages.lock().as_ref().map(|messages| messages.mask(self.index, mask));
+        match masked {
+            Some(true) => return Ok(()),
+            Some(false) => {}
+            None => return Err(Error::Unsupported("the controller was detached or reset since".to_owned())),
         }
         Controller { inner }.write_register(if mask { INTMS } else { INTMC }, 1 << self.index)
     }

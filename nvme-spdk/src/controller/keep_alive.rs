@@ -11,6 +11,7 @@ use crate::command::{Command, admin_opcode};
 use crate::error::{Error, Result};
 use crate::fork::Owned;
 use crate::lane::Lane;
+use crate::signals;
 
 /// A thread that sends them for as long as this is held.
 pub(super) struct KeepAlive {
@@ -27,9 +28,12 @@ impl KeepAlive {
         let admin: Weak<Lane<AdminHandle>> = Arc::downgrade(admin);
         let every = timeout / PER_TIMEOUT;
         let run = move || {
+            signals::block();
+            let mut before = None;
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 let Some(admin) = admin.upgrade() else { return };
-                admin.send_unattended(&Command::admin(admin_opcode::KEEP_ALIVE));
+                // One at a time: those that a silent controller does not answer would fill the queue.
+                before = admin.send_unattended(&Command::admin(admin_opcode::KEEP_ALIVE), before);
             }
         };
         let thread = thread::Builder::new().name("nvme-keep-alive".to_owned()).spawn(run);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::inner::Facts;
+use super::inner::{Facts, WORKER_PATIENCE};
 use super::registers::{CAP, VS};
 use super::sharing::Sharing;
 use super::{ADMIN_QUEUE_SIZE, AdminHandle, ConnectOptions, Controller, Inner, pcie};
@@ -162,7 +162,7 @@ pub(super) fn reset(inner: &Arc<Inner>) -> Result<()> {
                     establish(socket, &subnqn, options, deadline, &admin_log, &Parts::of(&inner))?;
                 inner.reconnected(link, facts);
                 read_facts(&inner, deadline).inspect_err(|_| {
-                    inner.admin().free(deadline.left());
+                    inner.admin().free(WORKER_PATIENCE);
                 })
             })
         },

@@ -103,11 +103,11 @@ impl ConnectOptions {
         self
     }
 
-    /// The keep-alive timeout the controller is told (KATO), in steps of a millisecond; zero, the default, switches
-    /// keep-alive off. A Keep Alive command is sent twice in that time, whatever this program does meanwhile (NVMe
-    /// base specification, "Keep Alive").
+    /// The keep-alive timeout the controller is told (KATO), in steps of a millisecond, of which there is one at least;
+    /// zero, the default, switches keep-alive off. A Keep Alive command is sent twice in that time, whatever this
+    /// program does meanwhile, unless the one before is not answered yet (NVMe base specification, "Keep Alive").
     pub fn keep_alive(mut self, timeout: Duration) -> Self {
-        self.keep_alive = timeout;
+        self.keep_alive = if timeout.is_zero() { timeout } else { timeout.max(Duration::from_millis(1)) };
         self
     }
 

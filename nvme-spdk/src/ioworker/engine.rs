@@ -129,7 +129,9 @@ impl Engine {
         let start = self.tally.begin();
         self.source.begin(start);
         let end = self.time.map_or(Ticks(u64::MAX), |time| start.after(time));
-        let closing = if self.source.is_paced() { end.after(GRACE) } else { end };
+        let grace = if self.source.is_paced() { GRACE } else { Duration::ZERO };
+        // From when on no new command is sent; a worker that notices the end late has its grace all the same.
+        let mut closing = None;
         let overdue = end.after(PATIENCE);
 
         let mut failure = Ok(());
@@ -145,7 +147,7 @@ impl Engine {
             }
             closed |= failure.is_err()
                 || sent == self.limit
-                || now >= closing
+                || (now >= end && now >= *closing.get_or_insert(now.after(grace)))
                 || control.finish.load(Ordering::Relaxed);
 
             let mut worked = false;

@@ -32,6 +32,7 @@ use crate::fork::forked;
 use crate::namespace::Namespace;
 use crate::qpair::{Qpair, QpairOptions};
 use crate::queue::MOST_PAGES;
+use crate::signals;
 use crate::transport::Address;
 use crate::wait;
 use buffers::Buffers;
@@ -105,6 +106,7 @@ impl IoWorker {
         let thread = thread::Builder::new().name(format!("ioworker-{}", qpair.qid())).spawn({
             let (lane, control) = (Arc::clone(qpair.lane()), Arc::clone(&control));
             move || {
+                signals::block();
                 core.iter().for_each(Core::pin);
                 GATE.pass(starting, cores);
                 engine.run(&lane, &control)

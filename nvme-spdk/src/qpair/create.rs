@@ -16,7 +16,7 @@ use crate::status::Status;
 use crate::{log, transport};
 
 /// How long a target may take to notice that the queue pair which had an identifier before is gone.
-const IDENTIFIER_PATIENCE: Duration = Duration::from_secs(1);
+const IDENTIFIER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Over fabrics a queue pair ends with its connection, which the target learns a little later than this host.
 pub(super) fn connect_tcp(
@@ -24,14 +24,14 @@ pub(super) fn connect_tcp(
     options: QpairOptions,
     deadline: &Deadline,
 ) -> Result<Qpair> {
-    let patience = deadline.within(IDENTIFIER_PATIENCE);
+    let mut patience = None;
     loop {
         match connect(controller, options, deadline) {
             // SPDK's target says the one, Linux's the other.
             Err(Error::ConnectRefused {
                 status: Status::INVALID_QUEUE_IDENTIFIER | Status::COMMAND_SEQUENCE_ERROR,
                 ..
-            }) if !patience.passed() => {
+            }) if !patience.get_or_insert_with(|| deadline.within(IDENTIFIER_PATIENCE)).passed() => {
                 std::thread::sleep(Duration::from_millis(5));
             }
             result => return result,

@@ -78,9 +78,9 @@ impl Handle for IoHandle {
         if std::mem::replace(&mut self.freed, true) || forked() {
             return true;
         }
-        // The admin queue is driven by one thread at a time; a queue that is freed although another thread does not
-        // let go of it in time is the lesser evil.
-        let admin = self.admin.as_ref().and_then(|admin| admin.lock().ok());
+        // The admin queue is driven by one thread at a time. Not interrupted: a queue that is freed although another
+        // thread does not let go of it in half a minute is the lesser evil, but only then.
+        let admin = self.admin.as_ref().map(|admin| admin.hold());
         let _scope = self.admin.as_ref().map(|admin| Scope::new(Some(admin.log()), None));
         // SAFETY: allocated once and freed once; the controller is still open, and the queue that callbacks
         // go to is dropped after this.

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::signals;
 
 /// What the vendored tree calls it; its own `nvmf_tgt` does as well, with hugepages.
 const NAMES: [&str; 2] = ["embedded_nvmf_tgt", "nvmf_tgt"];
@@ -171,6 +172,8 @@ impl Process {
                 Ok(child) => child,
                 Err(e) => return drop(started.send(Err(e))),
             };
+            // Not before: the target is to get signals.
+            signals::block();
             drop(started.send(Ok(child.id())));
             *noted.lock() = Some(wait_or_kill(&mut child, &when_to_stop));
         })?;

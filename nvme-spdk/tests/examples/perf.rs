@@ -85,3 +85,33 @@ fn queues_run_where_they_are_told() {
     running.interrupt();
     assert_eq!(running.end_within(Duration::from_secs(15)).code, 130);
 }
+
+/// Which CPUs this thread and what it starts may run on.
+fn allow(cpus: &[usize]) -> Vec<usize> {
+    // SAFETY: a zeroed set is an empty one; the calls read and fill sets that are there, of their size.
+    unsafe {
+        let (mut set, mut before): (libc::cpu_set_t, libc::cpu_set_t) = std::mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of_val(&before), &mut before), 0);
+        if !cpus.is_empty() {
+            cpus.iter().for_each(|cpu| libc::CPU_SET(*cpu, &mut set));
+            assert_eq!(libc::sched_setaffinity(0, size_of_val(&set), &set), 0);
+        }
+        (0..libc::CPU_SETSIZE as usize).filter(|cpu| libc::CPU_ISSET(*cpu, &before)).collect()
+    }
+}
+
+#[test]
+fn the_only_cpu_there_is_does() {
+    let only = *allow(&[]).last().expect("this one");
+    let id = id();
+    let before = allow(&[only]);
+    let running = tool("perf").args(["-q", "4", "-o", "512", "-w", "read", "-t", "60", "-r", &id]).start();
+    allow(&before);
+    let there = only.to_string();
+    eventually("its queues run there", || {
+        let cpus = running.cpus_of("ioworker-");
+        !cpus.is_empty() && cpus.iter().all(|cpu| *cpu == there)
+    });
+    running.interrupt();
+    assert_eq!(running.end_within(Duration::from_secs(15)).code, 130);
+}

@@ -25,11 +25,13 @@ pub(super) fn remember(py: Python<'_>, state: &Arc<Mutex<State>>) -> PyResult<()
 
 /// Ends a worker at once, if it runs.
 pub(super) fn stop(state: &Mutex<State>) {
-    let before = std::mem::replace(&mut *state.lock(), State::Closed(None));
-    match before {
-        State::Running(worker) => drop(worker),
-        // Its result stays.
-        other => *state.lock() = other,
+    let mut held = state.lock();
+    // Another state, and its result, stays.
+    if matches!(&*held, State::Running(_)) {
+        let running = std::mem::replace(&mut *held, State::Closed(None));
+        // Outside the lock: the worker ends first.
+        drop(held);
+        drop(running);
     }
 }
 

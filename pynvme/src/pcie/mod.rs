@@ -116,9 +116,10 @@ impl Pcie {
     /// Closes the device: queue pairs that are left are deleted, outstanding commands aborted. Over TCP the
     /// association ends. Closing again does nothing; other uses of what belongs to the device raise
     /// AssertionError afterwards.
-    fn close(&self, py: Python<'_>) {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
         py.detach(|| self.controller().close());
         self.admin.forget();
+        errors::settle()
     }
 
     /// Resets the device in its slot: a hot reset (PCI Express Base Specification, Conventional Reset).

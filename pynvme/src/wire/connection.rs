@@ -1,5 +1,6 @@
 //! `nvme.wire.Connection`, and what comes out of it.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use nvme_spdk::Address;
 use nvme_tcp::{self as wire, Data, Direction, Host, HostOptions, ICReq, Options, Received, Recording};
-use parking_lot::Mutex;
-use pyo3::exceptions::{PyConnectionError, PyOSError, PyTypeError, PyValueError};
+use parking_lot::ReentrantMutex;
+use pyo3::exceptions::{PyConnectionError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
@@ -109,7 +110,8 @@ enum State {
 ///     When it takes too long.
 #[pyclass(frozen, module = "nvme.wire")]
 pub(crate) struct Connection {
-    state: Mutex<State>,
+    /// One call at a time; a signal handler of Python's may make another one within a call that waits.
+    state: ReentrantMutex<RefCell<State>>,
     timeout: Duration,
 }
 
@@ -126,18 +128,36 @@ impl Connection {
         py: Python<'_>,
         act: impl FnOnce(&mut Host) -> wire::Result<T> + Send,
     ) -> PyResult<T> {
-        let done = py.detach(|| match &mut *self.state.lock() {
+        let done = self.locked(py, |state| match state {
             State::Open(host) => Some(act(host)),
             State::Ended(_) => None,
         });
         let ended = || PyConnectionError::new_err("this side closed the connection; make another one");
-        done.ok_or_else(ended)?.map_err(super::error)
+        done?.ok_or_else(ended)?.map_err(super::error)
     }
 
-    fn recorded(&self, py: Python<'_>) -> Option<Recording> {
-        py.detach(|| match &*self.state.lock() {
+    fn recorded(&self, py: Python<'_>) -> PyResult<Option<Recording>> {
+        self.locked(py, |state| match state {
             State::Open(host) => host.connection.recording().cloned(),
             State::Ended(recording) => recording.clone(),
+        })
+    }
+
+    fn bytes<'py>(&self, py: Python<'py>, direction: Direction) -> PyResult<Bound<'py, PyBytes>> {
+        let recording = self.recorded(py)?;
+        Ok(PyBytes::new(py, &recording.map(|recording| recording.bytes(direction)).unwrap_or_default()))
+    }
+
+    fn locked<T: Send>(&self, py: Python<'_>, act: impl FnOnce(&mut State) -> T + Send) -> PyResult<T> {
+        let done = py.detach(|| {
+            let state = self.state.lock();
+            state.try_borrow_mut().ok().map(|mut state| act(&mut state))
+        });
+        done.ok_or_else(|| {
+            PyRuntimeError::new_err(
+                "a signal handler came in the middle of a call of this connection, which it cannot use before that \
+                 has ended; let the handler set a flag, or raise",
+            )
         })
     }
 
@@ -146,17 +166,14 @@ impl Connection {
         py: Python<'_>,
         how: impl FnOnce(wire::Connection) -> wire::Result<Option<Recording>> + Send,
     ) -> PyResult<()> {
-        let done = py.detach(|| {
-            let mut state = self.state.lock();
-            match std::mem::replace(&mut *state, State::Ended(None)) {
-                State::Open(host) => how(host.connection).map(|recording| *state = State::Ended(recording)),
-                ended => {
-                    *state = ended;
-                    Ok(())
-                }
+        let done = self.locked(py, |state| match std::mem::replace(state, State::Ended(None)) {
+            State::Open(host) => how(host.connection).map(|recording| *state = State::Ended(recording)),
+            ended => {
+                *state = ended;
+                Ok(())
             }
         });
-        done.map_err(super::error)
+        done?.map_err(super::error)
     }
 }
 
@@ -223,7 +240,8 @@ impl Connection {
             ..Options::default()
         };
         let connection = py.detach(|| wire::Connection::open(&host, port, options)).map_err(super::error)?;
-        Ok(Connection { state: Mutex::new(State::Open(Box::new(Host::new(connection, said)))), timeout })
+        let state = State::Open(Box::new(Host::new(connection, said)));
+        Ok(Connection { state: ReentrantMutex::new(RefCell::new(state)), timeout })
     }
 
     /// Sends bytes, a Frame, or a Pdu (laid out as agreed with the target).
@@ -415,16 +433,14 @@ impl Connection {
 
     /// All bytes this side sent so far.
     #[getter]
-    fn sent<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let recording = self.recorded(py);
-        PyBytes::new(py, &recording.map(|r| r.bytes(Direction::Sent)).unwrap_or_default())
+    fn sent<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, Direction::Sent)
     }
 
     /// All bytes the target sent so far, as far as they were received.
     #[getter]
-    fn received<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let recording = self.recorded(py);
-        PyBytes::new(py, &recording.map(|r| r.bytes(Direction::Received)).unwrap_or_default())
+    fn received<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.bytes(py, Direction::Received)
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -446,8 +462,8 @@ impl Connection {
 ///     Open or closed.
 #[pyfunction]
 pub(crate) fn write_capture(py: Python<'_>, path: PathBuf, connections: Vec<Py<Connection>>) -> PyResult<()> {
-    let recordings: Vec<_> =
-        connections.iter().filter_map(|connection| connection.get().recorded(py)).collect();
+    let recorded = connections.iter().filter_map(|connection| connection.get().recorded(py).transpose());
+    let recordings = recorded.collect::<PyResult<Vec<_>>>()?;
     let written = py.detach(|| {
         let mut file = BufWriter::new(File::create(&path)?);
         wire::capture::write(&mut file, &recordings.iter().collect::<Vec<_>>())
