@@ -48,6 +48,16 @@ fn a_call_of_a_target_that_is_stopped() {
 }
 
 #[test]
+fn a_register_behind_a_full_queue() {
+    let target = Target::start().expect("the embedded target starts");
+    drop(queue(None));
+    let controller = connect_to(target.address());
+    let _stopped = Stopped::new(&target);
+    while controller.submit(&Command::get_features(0x07), None).is_ok() {}
+    ends(|| controller.read_register(0x1c).map(drop));
+}
+
+#[test]
 fn buffers_that_are_filled() {
     drop(queue(None));
     let buffer = DmaBuf::new(1 << 20).expect("memory");
