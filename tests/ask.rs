@@ -38,7 +38,7 @@ fn a_log_page_comes_in_as_many_commands_as_it_takes() {
     assert_eq!(controller.log_page(0x05, ALL_NAMESPACES, 8).expect("its beginning"), effects[..8]);
     let sent = controller.cmdlog().newest(1)[0].command;
     assert_eq!((sent.opcode, sent.cdw10), (0x02, 0x0001_0005));
-    for bytes in [0, 6] {
+    for bytes in [0, 6, 1 << 60, usize::MAX & !3] {
         assert!(matches!(controller.log_page(0x05, 0, bytes), Err(Error::InvalidArgument(_))));
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use nvme_spdk::{Command, Error, Qpair, Result, Target, interrupt};
+use nvme_spdk::{Command, DmaBuf, Error, Pattern, Qpair, Result, Target, interrupt};
 use support::{Stopped, connect, connect_to};
 
 thread_local! {
@@ -37,6 +37,32 @@ fn a_wait_for_silence() {
     let qpair = queue(Some(&target));
     let _stopped = Stopped::new(&target);
     ends(|| flush(&qpair));
+}
+
+#[test]
+fn a_call_of_a_target_that_is_stopped() {
+    let target = Target::start().expect("the embedded target starts");
+    drop(queue(None));
+    let _stopped = Stopped::new(&target);
+    ends(|| target.rpc("spdk_get_version", serde_json::Value::Null).map(drop));
+}
+
+#[test]
+fn a_register_behind_a_full_queue() {
+    let target = Target::start().expect("the embedded target starts");
+    drop(queue(None));
+    let controller = connect_to(target.address());
+    let _stopped = Stopped::new(&target);
+    while controller.submit(&Command::get_features(0x07), None).is_ok() {}
+    ends(|| controller.read_register(0x1c).map(drop));
+}
+
+#[test]
+fn buffers_that_are_filled() {
+    drop(queue(None));
+    let buffer = DmaBuf::new(1 << 20).expect("memory");
+    ends(|| buffer.fill_with(Pattern::Random { percent: 100 }));
+    ends(|| buffer.fill_with(Pattern::Dword(7)));
 }
 
 #[test]

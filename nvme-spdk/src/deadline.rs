@@ -77,6 +77,7 @@ pub(crate) fn on_helper<T: Send + 'static>(
     timeout: Duration,
     call: impl FnOnce(&Deadline) -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    interrupt::before(&what)?;
     let deadline = Deadline::after(timeout);
     let (sender, receiver) = channel(1);
     let helper = thread::Builder::new().name("nvme-connect".to_owned()).spawn({
@@ -121,5 +122,27 @@ pub(crate) fn timed_out(what: String, timeout: Duration) -> Error {
         what,
         timeout,
         remedy: "check that the target is alive and not stopped, or allow more time",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        static STOP: Cell<bool> = const { Cell::new(false) };
+    }
+
+    #[test]
+    fn what_is_over_at_once_can_be_ended_as_well() {
+        interrupt::set_check(|| STOP.get());
+        STOP.set(true);
+        let start = Instant::now();
+        let call = || on_helper(|| "a call".to_owned(), Duration::from_secs(60), |_| Ok(()));
+        let in_time = |_: &_| start.elapsed() < Duration::from_secs(5);
+        let error = std::iter::repeat_with(call).take_while(in_time).find_map(Result::err);
+        assert!(matches!(error, Some(Error::Interrupted { .. })), "{error:?}");
     }
 }

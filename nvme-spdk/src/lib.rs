@@ -119,7 +119,7 @@ pub use log_page::{
     ErrorLogEntry, FirmwareSlotLog, SanitizeLog, SanitizeState, SelfTestLog, SelfTestResult, SmartLog,
 };
 pub use namespace::{MOST_BLOCKS, Namespace};
-pub use pattern::{Pattern, hex_dump};
+pub use pattern::{Pattern, hex_dump, hex_dump_from};
 pub use pending::Pending;
 pub use qpair::{Qpair, QpairOptions};
 pub use queue::{Completed, Data, Outcome, Token};

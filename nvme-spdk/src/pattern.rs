@@ -6,6 +6,7 @@ use std::io::Read;
 
 use crate::buffer::DmaBuf;
 use crate::error::{Error, Result};
+use crate::interrupt;
 
 /// What to fill a buffer with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl DmaBuf {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for more than 100 percent, [`Error::Unsupported`] for random bytes where
-    /// there is no /dev/urandom.
+    /// there is no /dev/urandom, [`Error::Interrupted`]: gigabytes take seconds.
     pub fn fill_with(&self, pattern: Pattern) -> Result<()> {
         match pattern {
             Pattern::Zeros => self.fill(0..self.len(), 0),
@@ -43,7 +44,7 @@ impl DmaBuf {
                     for place in chunk.chunks_exact_mut(4) {
                         place.copy_from_slice(&dword.to_le_bytes());
                     }
-                });
+                })?;
                 self.fill(whole..self.len(), 0);
             }
             Pattern::Random { percent } => {
@@ -59,22 +60,24 @@ impl DmaBuf {
                 self.write_chunks(0..random, |chunk| {
                     // Reading from it does not fail once it is open.
                     let _ = source.read_exact(chunk);
-                });
+                })?;
                 self.fill(random..self.len(), 0);
             }
         }
         Ok(())
     }
 
-    fn write_chunks(&self, range: std::ops::Range<usize>, mut produce: impl FnMut(&mut [u8])) {
+    fn write_chunks(&self, range: std::ops::Range<usize>, mut produce: impl FnMut(&mut [u8])) -> Result<()> {
         let mut chunk = vec![0; CHUNK.min(range.len())];
         let mut at = range.start;
         while at < range.end {
+            interrupt::before(|| format!("filling a buffer of {} bytes", self.len()))?;
             let len = chunk.len().min(range.end - at);
             produce(&mut chunk[..len]);
             self.write(at, &chunk[..len]);
             at += len;
         }
+        Ok(())
     }
 }
 
@@ -87,11 +90,16 @@ impl DmaBuf {
 /// );
 /// ```
 pub fn hex_dump(bytes: &[u8]) -> String {
+    hex_dump_from(0, bytes)
+}
+
+/// As [`hex_dump`], of a part of something: its first byte has the offset `first`.
+pub fn hex_dump_from(first: usize, bytes: &[u8]) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let lines = bytes.len().div_ceil(16);
     let mut text = String::with_capacity(lines * 82);
     for (number, line) in bytes.chunks(16).enumerate() {
-        let _ = write!(text, "[0x{:08x}]  ", number * 16);
+        let _ = write!(text, "[0x{:08x}]  ", first + number * 16);
         for place in 0..16 {
             match line.get(place) {
                 Some(&byte) => {
@@ -133,6 +141,12 @@ mod tests {
                 .flat_map(|line| line[14..63].split_whitespace().map(|hex| u8::from_str_radix(hex, 16).unwrap()).collect::<Vec<_>>())
                 .collect();
             prop_assert_eq!(shown, bytes);
+        }
+
+        #[test]
+        fn a_dump_is_that_of_its_parts(bytes: Vec<u8>, lines in 0_usize..4) {
+            let (head, tail) = bytes.split_at(bytes.len().min(16 * lines));
+            prop_assert_eq!(hex_dump(&bytes), hex_dump(head) + &hex_dump_from(head.len(), tail));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::controller::ConnectOptions;
 use crate::discovery::{DiscoveryEntry, SubsystemKind, discover};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::transport::Address;
 
 /// What one discovery service says.
@@ -32,9 +32,10 @@ const MOST: usize = 64;
 /// `address`.
 ///
 /// # Errors
-/// As [`discover`] for the service at `address`; those of the others are in the answer.
+/// As [`discover`] for the service at `address`; those of the others are in the answer, but for
+/// [`Error::Interrupted`].
 pub fn discover_with_referrals(address: &Address, options: &ConnectOptions) -> Result<Vec<Discovered>> {
-    let mut all = follow(address, |service| discover(service, options));
+    let mut all = follow(address, |service| discover(service, options))?;
     match all.first_mut() {
         Some(first) if first.entries.is_err() => {
             std::mem::replace(&mut first.entries, Ok(Vec::new())).map(|_| Vec::new())
@@ -46,12 +47,15 @@ pub fn discover_with_referrals(address: &Address, options: &ConnectOptions) -> R
 fn follow(
     address: &Address,
     mut ask: impl FnMut(&Address) -> Result<Vec<DiscoveryEntry>>,
-) -> Vec<Discovered> {
+) -> Result<Vec<Discovered>> {
     let mut known = HashSet::from([address.clone()]);
     let mut waiting = VecDeque::from([address.clone()]);
     let mut all = Vec::new();
     while let Some(service) = waiting.pop_front() {
-        let entries = ask(&service);
+        let entries = match ask(&service) {
+            Err(why @ Error::Interrupted { .. }) => return Err(why),
+            other => other,
+        };
         for entry in entries.as_ref().map_or(&[][..], Vec::as_slice) {
             if let (SubsystemKind::Referral, Some(next)) = (entry.kind, entry.tcp_address())
                 && known.len() < MOST
@@ -62,13 +66,12 @@ fn follow(
         }
         all.push(Discovered { service, entries });
     }
-    all
+    Ok(all)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
 
     fn entry(kind: SubsystemKind, transport: u8, address: &str, service: &str) -> DiscoveryEntry {
         DiscoveryEntry {
@@ -85,7 +88,7 @@ mod tests {
 
     fn asked(start: &str, answer: impl Fn(&str) -> Result<Vec<DiscoveryEntry>>) -> Vec<String> {
         let start = start.parse().unwrap();
-        let all = follow(&start, |service| answer(&service.to_string()));
+        let all = follow(&start, |service| answer(&service.to_string())).unwrap();
         all.into_iter().map(|one| one.service.to_string()).collect()
     }
 
@@ -130,5 +133,23 @@ mod tests {
             _ => Ok(vec![]),
         });
         assert_eq!(services.len(), 3);
+    }
+
+    #[test]
+    fn whoever_gives_up_asks_nobody_else() {
+        let mut asked = 0;
+        let answer = |_: &Address| {
+            asked += 1;
+            match asked {
+                1 => Ok(vec![
+                    entry(SubsystemKind::Referral, 3, "10.0.0.2", "1"),
+                    entry(SubsystemKind::Referral, 3, "10.0.0.3", "1"),
+                ]),
+                _ => Err(Error::Interrupted { what: "discovery".to_owned() }),
+            }
+        };
+        let answered = follow(&"10.0.0.1:1".parse().unwrap(), answer);
+        assert!(matches!(answered, Err(Error::Interrupted { .. })), "{answered:?}");
+        assert_eq!(asked, 2);
     }
 }

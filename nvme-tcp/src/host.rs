@@ -246,7 +246,11 @@ impl Host {
                     let Some(part) = asked_for(&r2t, data) else {
                         return Err(unexpected(&Pdu::R2T(r2t), "an R2T within the data of the command"));
                     };
-                    for pdu in self.data_pdus(&r2t, part) {
+                    for pdu in pieces(self.icresp.maxh2cdata, r2t, part) {
+                        // Each is taken in time; all of them may take for ever.
+                        if end.saturating_duration_since(Instant::now()).is_zero() {
+                            return Err(self.timed_out("sending what an R2T asks for"));
+                        }
                         self.connection.send(&pdu)?;
                     }
                     r2ts.push(r2t);
@@ -258,31 +262,18 @@ impl Host {
 
     /// The H2CData PDUs that answer an R2T with these bytes, none longer than MAXH2CDATA.
     pub fn data_pdus(&self, r2t: &R2T, bytes: &[u8]) -> Vec<Pdu> {
-        let most = match self.icresp.maxh2cdata as usize {
-            0 => LONGEST,
-            most => most,
-        };
-        let count = bytes.len().div_ceil(most);
-        let pdu = |(index, piece): (usize, &[u8])| {
-            Pdu::H2CData(DataPdu {
-                cccid: r2t.cccid,
-                ttag: r2t.ttag,
-                datao: r2t.r2to.wrapping_add(u32::try_from(index * most).unwrap_or(u32::MAX)),
-                data: piece.to_vec(),
-                last: index + 1 == count,
-                success: false,
-            })
-        };
-        bytes.chunks(most).enumerate().map(pdu).collect()
+        pieces(self.icresp.maxh2cdata, *r2t, bytes).collect()
+    }
+
+    fn timed_out(&self, what: &str) -> Error {
+        Error::Timeout { what: what.to_owned(), timeout: self.options.timeout }
     }
 
     fn next(&mut self, expected: &str, end: Instant) -> Result<Pdu> {
-        let timeout = self.options.timeout;
-        let timed_out = || Err(Error::Timeout { what: format!("waiting for {expected}"), timeout });
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             // However much there is that is not the answer.
-            return timed_out();
+            return Err(self.timed_out(&format!("waiting for {expected}")));
         }
         match self.connection.receive(left)? {
             Received::Pdu { pdu: Pdu::C2HTermReq(term), .. } => {
@@ -294,9 +285,28 @@ impl Host {
             Received::Closed(how) => {
                 Err(Error::Closed { how: format!("{how:?}"), expected: expected.to_owned() })
             }
-            Received::Timeout => timed_out(),
+            Received::Timeout => Err(self.timed_out(&format!("waiting for {expected}"))),
         }
     }
+}
+
+/// The H2CData PDUs with these bytes, none longer than `maxh2cdata`.
+fn pieces(maxh2cdata: u32, r2t: R2T, bytes: &[u8]) -> impl Iterator<Item = Pdu> {
+    let most = match maxh2cdata as usize {
+        0 => LONGEST,
+        most => most,
+    };
+    let count = bytes.len().div_ceil(most);
+    bytes.chunks(most).enumerate().map(move |(index, piece)| {
+        Pdu::H2CData(DataPdu {
+            cccid: r2t.cccid,
+            ttag: r2t.ttag,
+            datao: r2t.r2to.wrapping_add(u32::try_from(index * most).unwrap_or(u32::MAX)),
+            data: piece.to_vec(),
+            last: index + 1 == count,
+            success: false,
+        })
+    })
 }
 
 /// Data comes in order ("Controller to Host Command Data Buffer Transfers").

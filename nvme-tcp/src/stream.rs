@@ -95,7 +95,7 @@ pub struct Connection {
     inbox: Vec<u8>,
     closed: Option<Closed>,
     recording: Option<Recording>,
-    /// When [`Options::check`] was asked while receiving.
+    /// When [`Options::check`] was asked.
     looked: Instant,
 }
 
@@ -187,6 +187,8 @@ impl Connection {
         let (end, total) = (after(self.options.send_timeout), bytes.len());
         let mut sent = 0;
         while sent < total {
+            // Not only when the peer keeps it waiting: what is taken at once may never end.
+            self.look("sending")?;
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let what = format!("sending {total} bytes (the peer took {sent})");
@@ -201,7 +203,7 @@ impl Connection {
                     self.record(Direction::Sent, What::Data(bytes[sent..sent + count].to_vec()));
                     sent += count;
                 }
-                Err(error) if is_wait(&error) => self.options.look("sending")?,
+                Err(error) if is_wait(&error) => {}
                 Err(source) => return Err(Error::Send { sent, total, source }),
             }
         }
@@ -344,10 +346,7 @@ impl Connection {
 
     /// Reads once, for a slice of time at most; whether something came.
     fn fill(&mut self, left: Duration) -> Result<bool> {
-        if self.looked.elapsed() >= SLICE {
-            self.looked = Instant::now();
-            self.options.look("receiving")?;
-        }
+        self.look("receiving")?;
         let mut chunk = vec![0; CHUNK];
         // A timeout of zero means none at all.
         let slice = left.clamp(Duration::from_millis(1), SLICE);
@@ -375,6 +374,15 @@ impl Connection {
             Err(source) => return Err(Error::Io { what: "receiving".to_owned(), source }),
         }
         Ok(true)
+    }
+
+    /// Asks whether to give up, if nobody has for a while.
+    fn look(&mut self, what: &str) -> Result<()> {
+        if self.looked.elapsed() < SLICE {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        self.options.look(what)
     }
 
     fn record(&mut self, direction: Direction, what: What) {

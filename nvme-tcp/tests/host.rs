@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use nvme_tcp::{
 use support::{SOON, pdu, with_peer};
 
 const MAXH2CDATA: u32 = 4096;
+/// Data that takes a minute, a PDU at a time.
+const SLOWLY: usize = 24 << 20;
 
 /// The controller's side, after ICReq and ICResp with what the host asked for.
 fn controller(stream: TcpStream) -> Connection {
@@ -33,7 +36,11 @@ fn host(digests: u8, peer: impl FnOnce(Connection) + Send + 'static) -> Host {
 }
 
 fn host_that_waits(timeout: Duration, digests: u8, peer: impl FnOnce(Connection) + Send + 'static) -> Host {
-    let (connection, _) = with_peer("127.0.0.1", Options::default(), |stream| peer(controller(stream)));
+    host_over(timeout, digests, |stream| peer(controller(stream)))
+}
+
+fn host_over(timeout: Duration, digests: u8, peer: impl FnOnce(TcpStream) + Send + 'static) -> Host {
+    let (connection, _) = with_peer("127.0.0.1", Options::default(), peer);
     let icreq = ICReq { hpda: 3, dgst: digests, ..Default::default() };
     let options = HostOptions { icreq, timeout, ..HostOptions::new("nqn.2026-01.org.example:a") };
     let mut host = Host::new(connection, options);
@@ -201,6 +208,25 @@ fn a_controller_that_never_completes_a_command_is_an_error_in_time() {
         assert!(matches!(error, Error::Timeout { .. }), "{error}");
         assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
     }
+}
+
+#[test]
+fn a_controller_that_takes_data_slowly_is_an_error_in_time() {
+    let mut host = host_over(Duration::from_millis(500), 0, |stream| {
+        let mut connection = controller(stream.try_clone().unwrap());
+        command(&mut connection);
+        let asked = R2T { cccid: 5, ttag: 0, r2to: 0, r2tl: SLOWLY as u32 };
+        connection.send(&Pdu::R2T(asked)).unwrap();
+        let (mut stream, mut bytes) = (stream, vec![0; MAXH2CDATA as usize]);
+        while stream.read(&mut bytes).is_ok_and(|count| count > 0) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let begin = Instant::now();
+    let write = Command::write(5, 1, 0, 1, Sgl::Transport { length: 0 });
+    let error = host.execute(write, Data::OnRequest(&vec![0; SLOWLY])).unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
 }
 
 #[test]

@@ -164,6 +164,22 @@ fn waits_for_a_pdu_that_never_ends_can_be_ended() {
 }
 
 #[test]
+fn sending_to_a_peer_that_takes_everything_can_be_ended() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let check = || ASKED.fetch_add(1, Ordering::Relaxed) >= 1;
+    let options = Options { check: Some(check), send_timeout: Duration::from_secs(60), ..Default::default() };
+    let (mut connection, _peer) = with_peer("127.0.0.1", options, |mut stream| {
+        let mut bytes = vec![0; 1 << 20];
+        while stream.read(&mut bytes).is_ok_and(|count| count > 0) {}
+    });
+    let (begin, bytes) = (Instant::now(), vec![0; 64 << 10]);
+    let in_time = |_: &_| begin.elapsed() < SOON;
+    let sends = std::iter::repeat_with(|| connection.send_bytes(&bytes));
+    let error = sends.take_while(in_time).find_map(Result::err);
+    assert!(matches!(error, Some(Error::Interrupted { .. })), "{error:?}");
+}
+
+#[test]
 fn a_peer_that_never_stops_is_not_collected_for_ever() {
     for timeout in [Duration::from_millis(250), Duration::from_secs(600), Duration::MAX] {
         let (mut connection, _peer) = with_peer("127.0.0.1", Options::default(), |mut stream| {

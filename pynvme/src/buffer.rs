@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nvme_spdk::{Data, DmaBuf, Error, Pattern, SLACK, hex_dump};
+use nvme_spdk::{Data, DmaBuf, Error, Pattern, SLACK, hex_dump, hex_dump_from};
 use pyo3::exceptions::{PyAssertionError, PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyInt, PySlice, PyString, PyType};
@@ -28,6 +28,9 @@ pub(crate) struct Buffer {
     size: AtomicUsize,
     offset: AtomicUsize,
 }
+
+/// Bytes between looks for Ctrl-C, where gigabytes take seconds.
+const PIECE: usize = 1 << 20;
 
 /// Values of ptype.
 const PATTERN_BITS: u32 = 0;
@@ -163,9 +166,15 @@ impl Buffer {
     /// str
     ///     Lines, each with a newline at its end.
     #[pyo3(signature = (size=None))]
-    fn dump(&self, size: OptionalInt<usize>) -> String {
+    fn dump(&self, py: Python<'_>, size: OptionalInt<usize>) -> PyResult<String> {
         let size = size.map_or(self.memory.len(), |size| size.0.min(self.memory.len()));
-        format!("{}\n{}", self.name, hex_dump(&self.memory.to_vec(0..size)))
+        let mut text = format!("{}\n", self.name);
+        for from in (0..size).step_by(PIECE) {
+            py.check_signals()?;
+            let piece = self.memory.to_vec(from..size.min(from + PIECE));
+            text.push_str(&hex_dump_from(from, &piece));
+        }
+        Ok(text)
     }
 
     /// The first data line of dump(), as bytes.
@@ -178,8 +187,10 @@ impl Buffer {
     /// The last data line of dump(), as bytes.
     #[getter]
     fn data_tail<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let text = hex_dump(&self.memory.to_vec(0..self.memory.len()));
-        PyBytes::new(py, text.trim_end_matches('\n').rsplit('\n').next().unwrap_or_default().as_bytes())
+        // A buffer has at least one byte.
+        let from = (self.memory.len() - 1) / 16 * 16;
+        let text = hex_dump_from(from, &self.memory.to_vec(from..self.memory.len()));
+        PyBytes::new(py, text.trim_end_matches('\n').as_bytes())
     }
 
     /// Writes a range of a Dataset Management command into the buffer (NVM Command Set Specification, Dataset
@@ -280,9 +291,12 @@ impl Buffer {
                 Ok(start) if step == 1 && count > 0 => self.memory.read(start, into),
                 _ => {
                     let mut at = start;
-                    for byte in into {
-                        self.memory.read(usize::try_from(at)?, std::slice::from_mut(byte));
-                        at += step;
+                    for piece in into.chunks_mut(PIECE) {
+                        py.check_signals()?;
+                        for byte in piece {
+                            self.memory.read(usize::try_from(at)?, std::slice::from_mut(byte));
+                            at += step;
+                        }
                     }
                 }
             }

@@ -128,10 +128,13 @@ impl Target {
         // Not under the lock: an answer may take seconds.
         let target = self.inner.lock().clone();
         let result = py.detach(|| match target {
-            Some(target) => target.rpc(method, params).map_err(|error| error.to_string()),
-            None => Err("the target was stopped".to_owned()),
+            Some(target) => target.rpc(method, params).map_err(|error| match error {
+                nvme_spdk::Error::Interrupted { .. } => crate::errors::usual(error),
+                _ => PyRuntimeError::new_err(error.to_string()),
+            }),
+            None => Err(PyRuntimeError::new_err("the target was stopped")),
         });
-        let result = result.map_err(PyRuntimeError::new_err)?;
+        let result = result?;
         json.call_method1("loads", (result.to_string(),))
     }
 

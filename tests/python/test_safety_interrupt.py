@@ -24,6 +24,55 @@ WAITS = {
 }
 
 
+# With what they need, and no target to continue.
+ALONE = {
+    "rpc": (
+        "target = d.Target(megabytes=16); os.kill(target.pid, signal.SIGSTOP)",
+        "target.rpc('spdk_get_version')",
+    ),
+    "send": (
+        """
+        def drain(listener):
+            taken, into = listener.accept()[0], bytearray(1 << 20)
+            while taken.recv_into(into):
+                pass
+        listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=drain, args=(listener,), daemon=True).start()
+        connection = wire.Connection(f"127.0.0.1:{listener.getsockname()[1]}", timeout=60)
+        frames = bytes(64 << 20)
+        """,
+        "connection.send_in_pieces(frames, 64)",
+    ),
+    "dump": ("buf = d.Buffer(512 << 20)", "buf.dump()"),
+}
+
+
+@pytest.mark.parametrize("what", ALONE)
+def test_ctrl_c_ends_what_takes_its_time(what):
+    needed, call = ALONE[what]
+    script = f"""
+import os, signal, socket, threading, nvme as d
+from nvme import wire
+{textwrap.dedent(needed)}
+try:
+    print("waiting", flush=True)
+    {call}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline() == "waiting\n"
+        time.sleep(0.4)
+        child.send_signal(signal.SIGINT)
+        assert select.select([child.stdout], [], [], 5)[0], "still waiting"
+        assert child.communicate(timeout=30)[0] == "interrupted\n"
+        assert child.returncode == 0
+    finally:
+        child.kill()
+        child.wait()
+
+
 @pytest.mark.parametrize("what", WAITS)
 def test_ctrl_c_ends_it_at_once(what, own_target):
     script = OPEN + textwrap.dedent(f"""

@@ -82,14 +82,19 @@ impl Controller {
     /// [`decode::log_page`](crate::decode::log_page) says what they mean.
     ///
     /// # Errors
-    /// As [`identify_bytes`](Self::identify_bytes); [`Error::InvalidArgument`] for 0 bytes, or no multiple of 4.
+    /// As [`identify_bytes`](Self::identify_bytes); [`Error::InvalidArgument`] for 0 bytes, no multiple of 4, or
+    /// more than there is memory for.
     pub fn log_page(&self, lid: u8, nsid: u32, bytes: usize) -> Result<Vec<u8>> {
         if bytes == 0 || !bytes.is_multiple_of(4) {
             let why = format!("a log page is read in multiples of 4 bytes, not {bytes}");
             return Err(Error::InvalidArgument(why));
         }
+        let mut log = Vec::new();
+        // A length that a device told may be any.
+        log.try_reserve_exact(bytes).map_err(|_| {
+            Error::InvalidArgument(format!("a log page of {bytes} bytes does not fit into memory"))
+        })?;
         let buffer = DmaBuf::new(CHUNK.min(bytes))?;
-        let mut log = Vec::with_capacity(bytes);
         while log.len() < bytes {
             let len = CHUNK.min(bytes - log.len());
             let command = Command::get_log_page(lid, nsid, log.len() as u64, len as u32);

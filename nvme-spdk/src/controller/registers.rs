@@ -1,10 +1,11 @@
 //! Controller registers: properties over fabrics, which are admin commands, and BAR0 on PCIe.
 
 use std::ffi::c_int;
+use std::sync::Arc;
 
-use super::Controller;
+use super::{Controller, Inner};
 use crate::command::Command;
-use crate::deadline::{Deadline, bounded, timed_out};
+use crate::deadline::{Deadline, bounded, on_helper, timed_out};
 use crate::error::{Error, Result};
 use crate::observer::Scope;
 
@@ -31,12 +32,12 @@ impl Controller {
         if let Some(answer) = self.property(offset, &Command::property_get(offset, false)) {
             return Ok(answer?[0]);
         }
-        let mut value = 0;
-        // SAFETY: the controller is open while its lane is locked, and the result is written to a local.
-        self.through_spdk(offset, |ctrlr| unsafe {
-            spdk_sys::shim_ctrlr_get_reg_4(ctrlr, offset, &mut value)
-        })?;
-        Ok(value)
+        self.through_spdk(offset, move |ctrlr| {
+            let mut value = 0;
+            // SAFETY: the controller is open while its lane is locked, and the result is written to a local.
+            let rc = unsafe { spdk_sys::shim_ctrlr_get_reg_4(ctrlr, offset, &mut value) };
+            (rc, value)
+        })
     }
 
     /// Reads a 64-bit controller register; `offset` is a multiple of 4.
@@ -49,12 +50,12 @@ impl Controller {
             let [low, high] = answer?;
             return Ok(u64::from(low) | u64::from(high) << 32);
         }
-        let mut value = 0;
-        // SAFETY: as in read_register.
-        self.through_spdk(offset, |ctrlr| unsafe {
-            spdk_sys::shim_ctrlr_get_reg_8(ctrlr, offset, &mut value)
-        })?;
-        Ok(value)
+        self.through_spdk(offset, move |ctrlr| {
+            let mut value = 0;
+            // SAFETY: as in read_register.
+            let rc = unsafe { spdk_sys::shim_ctrlr_get_reg_8(ctrlr, offset, &mut value) };
+            (rc, value)
+        })
     }
 
     /// Writes a 32-bit controller register. What that does to the controller is up to the caller: see [what a
@@ -67,8 +68,10 @@ impl Controller {
         if let Some(answer) = self.property(offset, &Command::property_set(offset, value)) {
             return answer.map(drop);
         }
-        // SAFETY: as in read_register.
-        self.through_spdk(offset, |ctrlr| unsafe { spdk_sys::shim_ctrlr_set_reg_4(ctrlr, offset, value) })
+        self.through_spdk(offset, move |ctrlr| {
+            // SAFETY: as in read_register.
+            (unsafe { spdk_sys::shim_ctrlr_set_reg_4(ctrlr, offset, value) }, ())
+        })
     }
 
     /// Accesses a property as any other admin command, so that nobody else is held up by it; dwords 0 and 1 of
@@ -87,19 +90,38 @@ impl Controller {
         })
     }
 
-    fn through_spdk(
+    fn through_spdk<T: Send + 'static>(
         &self,
         offset: u32,
-        call: impl FnOnce(*mut spdk_sys::spdk_nvme_ctrlr) -> c_int,
-    ) -> Result<()> {
-        let inner = &self.inner;
-        let link = inner.admin().lock().map_err(|e| inner.explain(e))?;
-        let scope = Scope::new(Some(inner.admin().log()), None);
-        let timeout = inner.options().timeout;
-        let (rc, ended) = bounded(&Deadline::after(timeout), || call(link.handle.as_ptr()));
+        call: impl FnOnce(*mut spdk_sys::spdk_nvme_ctrlr) -> (c_int, T) + Send + 'static,
+    ) -> Result<T> {
+        let timeout = self.inner.options().timeout;
+        if self.inner.is_pcie() {
+            return self.inner.access(offset, &Deadline::after(timeout), call);
+        }
+        // SPDK waits for the answer.
+        let what = || format!("{} of {}", accessing(offset), self.inner.address());
+        let inner = Arc::clone(&self.inner);
+        on_helper(what, timeout, move |deadline| inner.access(offset, deadline, call))
+    }
+}
+
+impl Inner {
+    fn access<T>(
+        &self,
+        offset: u32,
+        deadline: &Deadline,
+        call: impl FnOnce(*mut spdk_sys::spdk_nvme_ctrlr) -> (c_int, T),
+    ) -> Result<T> {
+        let link = self.admin().lock().map_err(|e| self.explain(e))?;
+        let scope = Scope::new(Some(self.admin().log()), None);
+        let ((rc, value), ended) = bounded(deadline, || call(link.handle.as_ptr()));
         match (rc, scope.failure()) {
-            (0, _) => Ok(()),
-            _ if ended => Err(timed_out(format!("{} of {}", accessing(offset), inner.address()), timeout)),
+            (0, _) => Ok(value),
+            _ if ended => {
+                let what = format!("{} of {}", accessing(offset), self.address());
+                Err(timed_out(what, self.options().timeout))
+            }
             (_, Some(failure)) => {
                 Err(Error::Command { what: accessing(offset), status: failure.completion.status() })
             }
@@ -113,7 +135,7 @@ impl Controller {
             (rc, None) if rc == -libc::ENOTSUP => {
                 Err(Error::Unsupported(format!("this SPDK gives no access to register {offset:#x}")))
             }
-            _ => Err(inner.dead("failed")),
+            _ => Err(self.dead("failed")),
         }
     }
 }

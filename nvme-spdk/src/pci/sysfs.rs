@@ -4,11 +4,12 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use crate::error::Error;
+use crate::interrupt;
 
 /// What stands in a file, without the line's end.
 pub(super) fn text(path: &Path) -> io::Result<String> {
@@ -31,6 +32,9 @@ pub(super) fn link_name(link: &Path) -> Option<String> {
     Some(target.file_name()?.to_string_lossy().into_owned())
 }
 
+/// How often whoever waits asks whether to give up.
+const SLICE: Duration = Duration::from_millis(20);
+
 /// Writes to a file of the kernel, which does what it is told before the write returns. That may take for ever: a
 /// driver may wait until whoever has the function open lets go of it. So a thread of its own does the waiting.
 pub(super) fn order(path: &Path, text: &str, patience: Duration) -> io::Result<()> {
@@ -41,16 +45,28 @@ pub(super) fn order(path: &Path, text: &str, patience: Duration) -> io::Result<(
         let file = OpenOptions::new().write(true).truncate(true).open(&path);
         drop(sender.send(file.and_then(|mut file| file.write_all(text.as_bytes()))));
     })?;
-    match receiver.recv_timeout(patience) {
-        Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => Err(ErrorKind::TimedOut.into()),
-        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the writing thread panicked")),
+    let begun = Instant::now();
+    loop {
+        let left = patience.saturating_sub(begun.elapsed());
+        match receiver.recv_timeout(left.min(SLICE)) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the writing thread panicked"));
+            }
+            Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(ErrorKind::TimedOut.into()),
+            Err(RecvTimeoutError::Timeout) if interrupt::pending() => {
+                return Err(ErrorKind::Interrupted.into());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
     }
 }
 
 /// The error for an order or a question that failed.
 pub(super) fn explain(function: String, what: &str, error: io::Error, patience: Duration) -> Error {
     let remedy = match error.kind() {
+        // Said by nobody else: a signal alone makes no call fail here.
+        ErrorKind::Interrupted => return Error::Interrupted { what: format!("{function}: {what}") },
         ErrorKind::TimedOut => {
             return Error::Timeout {
                 what: format!("{function}: {what}"),
@@ -80,8 +96,6 @@ pub(super) fn explain(function: String, what: &str, error: io::Error, patience: 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -20,6 +20,9 @@ use crate::sharing::process::{is_alive, member_of, owner_of_this};
 
 /// How long one of them may take for each step of an answer: consoles ask every second or so.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long all of an answer may take: nobody else is served meanwhile.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Where this process serves, if it shares another's controllers.
 pub(super) fn path_of_this() -> Option<PathBuf> {
@@ -101,7 +104,8 @@ impl Member {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         stream.write_all(request.to_string().as_bytes()).ok()?;
         let mut line = String::new();
-        BufReader::new(stream.take(LONGEST_ANSWER as u64)).read_line(&mut line).ok()?;
+        let answer = InTime { stream, end: Instant::now() + LONGEST }.take(LONGEST_ANSWER as u64);
+        BufReader::new(answer).read_line(&mut line).ok()?;
         let mut answer: Value = serde_json::from_str(&line).ok()?;
         serde_json::from_value(answer.get_mut("result")?.take()).ok()
     }
@@ -116,11 +120,25 @@ impl Member {
     }
 }
 
+/// What comes drop by drop comes in time each time.
+struct InTime {
+    stream: UnixStream,
+    end: Instant,
+}
+
+impl Read for InTime {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if Instant::now() >= self.end {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        self.stream.read(into)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
     use std::sync::mpsc;
-    use std::time::Instant;
 
     use super::*;
 
@@ -167,5 +185,20 @@ mod tests {
         thread::spawn(move || told.send(members.ask::<[u64; 2]>("get_iostat", &Value::Null)));
         assert_eq!(heard.recv_timeout(Duration::from_secs(10)), Ok(vec![[4096, 1]]));
         assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    }
+
+    #[test]
+    fn one_that_drips_is_not_waited_for() {
+        let (_folder, [drips, _], members) = two_members();
+        let listener = UnixListener::bind(drips).unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.write_all(b" ").is_ok() {
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let (told, heard) = mpsc::channel();
+        thread::spawn(move || told.send(members.ask::<[u64; 2]>("get_iostat", &Value::Null)));
+        assert_eq!(heard.recv_timeout(Duration::from_secs(10)), Ok(vec![]));
     }
 }

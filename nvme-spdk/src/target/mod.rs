@@ -13,7 +13,6 @@ use serde_json::Value;
 
 use crate::env::Hugepages;
 use crate::error::{Error, Result};
-use crate::interrupt;
 use crate::transport::Address;
 
 use config::Shape;
@@ -99,7 +98,8 @@ impl Target {
     /// Calls a method of SPDK's JSON-RPC interface on it, as `bdev_get_bdevs`.
     ///
     /// # Errors
-    /// [`Error::Target`] if it does not answer within 10 seconds, or answers with an error.
+    /// [`Error::Target`] if it does not answer within 10 seconds, or answers with an error;
+    /// [`Error::Interrupted`].
     pub fn rpc(&self, method: &str, params: Value) -> Result<Value> {
         rpc::call(&self.folder.socket(), method, params)
     }
@@ -223,11 +223,13 @@ impl Target {
                 };
                 return Err(Error::Target { why, remedy, source: None });
             }
-            if self.rpc("spdk_get_version", Value::Null).is_ok() {
-                return Ok(());
-            }
-            if interrupt::pending() {
-                return Err(Error::Interrupted { what: "starting the embedded target".to_owned() });
+            match self.rpc("spdk_get_version", Value::Null) {
+                Ok(_) => return Ok(()),
+                Err(Error::Interrupted { .. }) => {
+                    return Err(Error::Interrupted { what: "starting the embedded target".to_owned() });
+                }
+                // Not yet.
+                Err(_) => {}
             }
             if start.elapsed() > START {
                 return Err(Error::Target {

@@ -257,6 +257,11 @@ impl Connection {
             let pdu = pdu.get().inner.clone();
             return self.with(py, |host| host.connection.send(&pdu));
         }
+        // In place: gigabytes take seconds to copy.
+        if let Ok(bytes) = what.cast::<PyBytes>() {
+            let bytes = bytes.as_bytes();
+            return self.with(py, |host| host.connection.send_bytes(bytes));
+        }
         let bytes = match what.cast::<Frame>() {
             Ok(frame) => frame.borrow().inner.to_bytes(),
             Err(_) => what
