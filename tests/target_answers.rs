@@ -289,15 +289,19 @@ fn io_goes_on_during_a_format_and_a_connection_may_end_in_it() {
     let namespace = working.namespace(1).expect("namespace 1");
     let qpair = working.create_qpair(8).expect("a queue pair");
     let buffer = DmaBuf::new(4096).expect("a buffer");
-    formatting.submit(&format(1, 0, 0), None).expect("it is under way");
-    let mut reads = 0;
-    while formatting.poll().expect("it lives") == 0 {
-        namespace.read(&qpair, &buffer, 0, 8).expect("a read");
-        reads += 1;
-    }
-    assert!(reads > 10, "{reads} reads while it was formatted");
-    let done = formatting.next_completion().expect("it lives").expect("it is done");
-    assert!(done.completion.is_success());
+    let reads = || {
+        formatting.submit(&format(1, 0, 0), None).expect("it is under way");
+        let mut reads = 0;
+        while formatting.poll().expect("it lives") == 0 {
+            namespace.read(&qpair, &buffer, 0, 8).expect("a read");
+            reads += 1;
+        }
+        let done = formatting.next_completion().expect("it lives").expect("it is done");
+        assert!(done.completion.is_success());
+        reads
+    };
+    // This test may have to wait for its turn during one of them, but hardly each.
+    assert!((0..5).any(|_| reads() > 10), "hardly any read while it was formatted");
 
     formatting.submit(&format(1, 0, 0), None).expect("it is under way");
     formatting.close();

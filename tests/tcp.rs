@@ -1,12 +1,12 @@
 //! What only NVMe/TCP has: names, address families, keep-alive, type of service, patience.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
 use nvme_spdk::{Address, ConnectOptions, Controller, DISCOVERY_NQN, Error, Target, admin_opcode};
 use support::proxy::{H2C_DATA, Proxy, Spoil};
-use support::{connect_to, target, timed};
+use support::{connect_to, eventually, target, timed};
 
 fn port_of(target: &Target) -> u16 {
     match target.address() {
@@ -23,6 +23,10 @@ fn a_name() {
 
 #[test]
 fn ipv6() {
+    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        println!("this machine has no IPv6");
+        return;
+    }
     let target =
         Target::builder().megabytes(16).listen(Ipv6Addr::LOCALHOST.into()).start().expect("a target");
     assert!(target.address().to_string().starts_with("[::1]:"), "{}", target.address());
@@ -45,22 +49,27 @@ fn connect_has_its_data_in_the_capsule() {
 fn keep_alive_goes_on_while_the_program_does_something_else() {
     let options = ConnectOptions::new().keep_alive(Duration::from_millis(600));
     let controller = Controller::connect(target().address(), options).expect("a connection");
-    let (entries, took) = timed(|| {
-        thread::sleep(Duration::from_millis(1500));
-        controller.cmdlog().newest(100)
+    // How many were sent, and how many of them succeeded.
+    let counted = || {
+        let entries = controller.cmdlog().newest(100);
+        let sent: Vec<_> =
+            entries.iter().filter(|entry| entry.command.opcode == admin_opcode::KEEP_ALIVE).collect();
+        let answers = sent.iter().filter_map(|entry| entry.completed);
+        (sent.len(), answers.filter(|(completion, _)| completion.is_success()).count())
+    };
+    let (sent, took) = timed(|| {
+        eventually("four were answered", || counted().1 >= 4);
+        counted().0
     });
-    let sent: Vec<_> =
-        entries.iter().filter(|entry| entry.command.opcode == admin_opcode::KEEP_ALIVE).collect();
     // About two in each period.
-    assert!((4..=3 + took.as_millis() as usize / 250).contains(&sent.len()), "{} in {took:?}", sent.len());
-    // The newest may still be on its way.
-    let answered = sent.iter().skip(1).filter_map(|entry| entry.completed);
-    assert_eq!(answered.filter(|(completion, _)| completion.is_success()).count(), sent.len() - 1);
+    assert!(sent <= 3 + took.as_millis() as usize / 250, "{sent} in {took:?}");
+    // Far less than what a connection without that option has.
+    assert!(took < Duration::from_secs(10), "{took:?}");
     // A reset begins anew, with the same timeout.
     controller.reset().expect("a reset");
     let before = controller.cmdlog().total();
-    thread::sleep(Duration::from_millis(900));
-    assert!(controller.cmdlog().total() > before);
+    let ((), took) = timed(|| eventually("it goes on", || controller.cmdlog().total() > before + 2));
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn a_timeout_keeps_what_has_come() {
     });
     let begin = Instant::now();
     assert_eq!(connection.receive(Duration::from_millis(250)).unwrap(), Received::Timeout);
-    assert!((250..2000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    assert!((250..10_000).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
     connection.send_bytes(&[1]).unwrap();
     assert!(matches!(connection.receive(SOON).unwrap(), Received::Pdu { .. }));
     peer.join().unwrap();

@@ -85,8 +85,8 @@ class Runner:
                 f"--pciaddr={address}",
                 f"--junitxml={report}",
                 "--override-ini=junit_family=legacy",
-                # So that one sees where it hung.
-                f"--override-ini=faulthandler_timeout={max(0.5, limit - 1)}",
+                # So that one sees where it hung. It counts from the start of a test, the limit from that of Python.
+                f"--override-ini=faulthandler_timeout={limit - min(limit / 2, 5)}",
                 *(case.id for case in unit),
             ]
             # Temporary files of a test that was killed go with the folder.

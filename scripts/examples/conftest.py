@@ -15,6 +15,12 @@ def seconds():
 
 
 @pytest.fixture
+def tolerance():
+    """How many times worse than promised is good enough: 1, and more on a machine that has other things to do."""
+    return float(os.environ.get("TOLERANCE", 1))
+
+
+@pytest.fixture
 def block(nvme0n1):
     """Bytes of a logical block (NVM command set specification, "Identify Namespace": FLBAS, LBADS)."""
     return 1 << nvme0n1.id_data(128 + 4 * (nvme0n1.id_data(26) & 0xF) + 2)

@@ -13,7 +13,7 @@ MOST_ROUNDS = 50
 COMMANDS = 50_000
 
 
-def is_steady(rounds):
+def is_steady(rounds, tolerance):
     """In the last rounds, no value is off by more than 10 % of the average, and the trend over them neither."""
     last = rounds[-WINDOW:]
     if len(last) < WINDOW:
@@ -24,17 +24,18 @@ def is_steady(rounds):
         if hasattr(statistics, "linear_regression")
         else 0
     )
-    return max(last) - min(last) <= 0.2 * average and abs(slope) * (WINDOW - 1) <= 0.1 * average
+    limit = average * tolerance
+    return max(last) - min(last) <= 0.2 * limit and abs(slope) * (WINDOW - 1) <= 0.1 * limit
 
 
-def test_steady_state(nvme0n1, seconds):
+def test_steady_state(nvme0n1, seconds, tolerance):
     # Every block has content before it counts.
     blocks = nvme0n1.id_data(7, 0)
     nvme0n1.ioworker(
         io_size=256, lba_random=False, region_end=blocks, read_percentage=0, qdepth=32
     ).start().close()
     rounds = []
-    while not is_steady(rounds):
+    while not is_steady(rounds, tolerance):
         assert len(rounds) < MOST_ROUNDS, f"no steady state in {MOST_ROUNDS} rounds: {rounds[-WINDOW:]}"
         result = (
             nvme0n1.ioworker(

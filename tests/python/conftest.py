@@ -4,16 +4,25 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 
 import nvme
 import pytest
+
+
+def eventually(true, seconds=30):
+    """Wait for what is bound to become true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.01)
 
 
 @pytest.fixture
 def run():
     """Run a script in an interpreter of its own; returns the finished process."""
 
-    def run(script, *arguments, timeout=60, **options):
+    def run(script, *arguments, timeout=180, **options):
         # The session serves consoles; what it starts need not.
         options.setdefault("env", {**os.environ, "NVME_RPC_SOCKET": ""})
         return subprocess.run(
@@ -45,7 +54,7 @@ class Safely:
     def __init__(self, run, address):
         self.run, self.address = run, address
 
-    def __call__(self, script, *arguments, code=0, timeout=30):
+    def __call__(self, script, *arguments, code=0, timeout=120):
         """Run one; returns what it printed, and fails if it ends in another way than meant."""
         finished = self.run(OPEN + textwrap.dedent(script), self.address, *arguments, timeout=timeout)
         said = f"{finished.stdout}\n--\n{finished.stderr}"

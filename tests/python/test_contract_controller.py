@@ -219,7 +219,7 @@ def test_the_latest_command_is_the_latest_submitted(nvme0):
     entry = nvme0.cmdlog_entries(1)[0]
     assert entry["completion"] is None and nvme0.latest_cid == entry["sqe"][0] >> 16
     nvme0.waitdone()
-    assert 0 < nvme0.latest_latency < 1_000_000
+    assert 0 < nvme0.latest_latency < 10_000_000
 
 
 def test_mdts_is_capped(nvme0):

@@ -201,7 +201,7 @@ def test_latest_command_and_latency(nvme0n1, qpair, buf):
     cid = qpair.latest_cid
     assert qpair.cmdlog_entries(1)[0]["sqe"][0] >> 16 == cid
     qpair.waitdone()
-    assert 0 < qpair.latest_latency < 1_000_000
+    assert 0 < qpair.latest_latency < 10_000_000
 
 
 def test_a_transfer_larger_than_mdts(nvme0, nvme0n1, qpair):

@@ -29,7 +29,7 @@ def outcomes(pciaddr):
             "no:cacheprovider",
         ],
         cwd=ROOT,
-        env={**os.environ, "DURATION": "1", "NVME_RPC_SOCKET": ""},
+        env={**os.environ, "DURATION": "1", "TOLERANCE": "20", "NVME_RPC_SOCKET": ""},
         capture_output=True,
         text=True,
         timeout=400,

@@ -15,7 +15,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAB = ROOT / "scripts" / "lab"
 KEPT = ROOT / "target" / "lab"
-BOOT = 60  # seconds; a boot takes less than ten where nobody else needs the processors
+BOOT = 180  # seconds; a boot takes less than ten where nobody else needs the processors
 
 # The guest tells what it sees as JSON, waits to show that output comes at once, and ends with what does not exist.
 COMMAND = """

@@ -266,7 +266,7 @@ def test_many_quick_connections_and_silent_ones(script, path):
     begin = time.monotonic()
     for _ in range(500):
         assert queues(path) == []
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
     silent[0].sendall(b'"list_all_qpair"}')
     assert silent[0].recv(65536) == b'{"jsonrpc":"2.0","id":1,"result":[]}\n'
     for client in silent:

@@ -116,42 +116,42 @@ def test_4_reentry(nvme0, nvme0n1, qpair):
 
 
 @pytest.fixture
-def stopped(own):
-    """Stop the target for some seconds, from now on."""
+def stop(own):
+    """Stop the target; the function returned resumes it in half a second."""
     target, _ = own
+    timer = threading.Timer(0.5, os.kill, (target.pid, signal.SIGCONT))
 
-    def stop(seconds):
+    def stop():
         os.kill(target.pid, signal.SIGSTOP)
-        timer = threading.Timer(seconds, os.kill, (target.pid, signal.SIGCONT))
-        timer.start()
-        timers.append(timer)
+        return timer.start
 
-    timers = []
     yield stop
-    for timer in timers:
-        timer.join()
+    timer.cancel()
+    os.kill(target.pid, signal.SIGCONT)
 
 
-def test_5_drive_timeout(own, stopped):
+def test_5_drive_timeout(own, stop):
     _, nvme0 = own
     nvme0.timeout = 10
-    completions = []
-    stopped(0.5)
-    started = time.monotonic()
-    nvme0.getfeatures(
-        7, cb=lambda cdw0, status: completions.append((cdw0, status, time.monotonic() - started))
-    )
+    completions, resume = [], stop()
+
+    def done(cdw0, status):
+        completions.append((cdw0, status, time.monotonic()))
+        resume()
+
+    nvme0.getfeatures(7, cb=done)
     cid = nvme0.latest_cid
     with pytest.warns(UserWarning, match="drive timeout") as warned:
         assert nvme0.waitdone() == 0xFFFFFFFF
-    assert time.monotonic() - started > 0.4
+    ended = time.monotonic()
     assert [str(warning.message) for warning in warned] == [
         f"drive timeout: qpair: 0, cid: {cid}",
         "ERROR status: 07/ff",
     ]
-    ((cdw0, status, seconds),) = completions
+    ((cdw0, status, when),) = completions
     assert (cdw0, status) == (0xFFFFFFFF, 0xFFFF)
-    assert seconds < 0.4
+    # The callback comes with the timeout, the end with the target's answer.
+    assert ended - when > 0.4
     assert nvme0.cmdlog_entries(1)[0]["cqe"] == [0xFFFFFFFF] * 4
     # Everything is as before, and the timeout stays.
     assert nvme0.timeout == 10
@@ -159,15 +159,21 @@ def test_5_drive_timeout(own, stopped):
     assert nvme0.getfeatures(7).waitdone() != 0xFFFFFFFF
 
 
-def test_5_drive_timeout_of_io(own, stopped):
+def test_5_drive_timeout_of_io(own, stop):
     _, nvme0 = own
     nvme0n1 = d.Namespace(nvme0)
     qpair = d.Qpair(nvme0, 8)
     buf = d.Buffer(512)
     nvme0.timeout = 50
-    stopped(0.5)
+    completions, resume = [], stop()
+
+    def done(cpl):
+        completions.append(cpl)
+        if len(completions) == 3:
+            resume()
+
     for lba in range(3):
-        nvme0n1.read(qpair, buf, lba)
+        nvme0n1.read(qpair, buf, lba, cb=done)
     with pytest.warns(UserWarning, match="^drive timeout: qpair: 1, cid: ") as warned:
         qpair.waitdone(3)
     assert len(warned) == 6

@@ -125,9 +125,9 @@ def test_nothing_lasts(peer):
 
 def test_other_threads_run_and_signals_arrive(peer):
     connection = wire.Connection(peer(until_closed))
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         connection.receive(60)
     assert time.monotonic() - begin < 10
     connection.close()

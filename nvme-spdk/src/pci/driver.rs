@@ -355,7 +355,7 @@ mod tests {
     fn a_driver_that_refuses_leaves_the_old_one() {
         let tree = Tree::with_kernel();
         tree.refuse("uio_pci_generic");
-        let error = tree.ssd().bind("uio_pci_generic").unwrap_err();
+        let error = tree.impatient_ssd().bind("uio_pci_generic").unwrap_err();
         assert!(matches!(error, Error::Timeout { .. }), "{error}");
         assert!(error.to_string().contains("binding it to uio_pci_generic"), "{error}");
         assert_eq!(tree.ssd().driver().as_deref(), Some("nvme"));

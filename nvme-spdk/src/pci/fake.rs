@@ -24,8 +24,9 @@ pub(super) const MSIX: usize = 0x40;
 pub(super) const POWER: usize = 0x60;
 pub(super) const EXPRESS: usize = 0x80;
 
-/// How long the imitated kernel may take before something counts as failed.
-const PATIENCE: Duration = Duration::from_millis(400);
+/// How long the imitated kernel may take before something counts as failed, and where that is meant to happen.
+const PATIENCE: Duration = Duration::from_secs(10);
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 const DRIVERS: [&str; 4] = ["nvme", "uio_pci_generic", "vfio-pci", "pcieport"];
 
 /// One SSD behind one root port, bound to the kernel's driver.
@@ -105,6 +106,11 @@ impl Tree {
 
     pub(super) fn ssd(&self) -> Function {
         self.bus().function(SSD.parse().unwrap()).unwrap()
+    }
+
+    /// The SSD, for what is meant to take too long.
+    pub(super) fn impatient_ssd(&self) -> Function {
+        self.bus().patience(SHORT_PATIENCE).function(SSD.parse().unwrap()).unwrap()
     }
 
     /// A second function of the same device.

@@ -254,7 +254,7 @@ mod tests {
         });
         assert_eq!(ssd.driver().as_deref(), Some("uio_pci_generic"));
         // Who stays is named.
-        let error = ssd.hot_reset_with(looks).unwrap_err().to_string();
+        let error = tree.impatient_ssd().hot_reset_with(looks).unwrap_err().to_string();
         assert!(error.contains("process 41 (systemd-udevd) has nvme0n1 open"), "{error}");
         // What it had anyway it keeps.
         assert_eq!(ssd.driver().as_deref(), Some("nvme"));
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn a_function_that_does_not_come_back() {
         let tree = Tree::with_kernel();
-        let ssd = tree.ssd();
+        let ssd = tree.impatient_ssd();
         tree.take_away_for_good();
         let start = Instant::now();
         let error = ssd.hot_reset_with(|| ()).unwrap_err();
@@ -302,7 +302,7 @@ mod tests {
         let ssd = tree.ssd();
         ssd.bind("uio_pci_generic").unwrap();
         tree.refuse("uio_pci_generic");
-        let error = ssd.hot_reset().unwrap_err().to_string();
+        let error = tree.impatient_ssd().hot_reset().unwrap_err().to_string();
         assert!(error.contains("hot reset") && error.contains("binding it to uio_pci_generic"), "{error}");
         assert!(error.contains("scripts/setup") && ssd.exists(), "{error}");
     }

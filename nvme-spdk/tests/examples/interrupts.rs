@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use crate::tool::{Done, Running, eventually, id, tool};
+use crate::tool::{Done, Running, counted, eventually, id, tool};
 
 /// What a shell says of a program that Ctrl-C has ended.
 const INTERRUPTED: i32 = 130;
@@ -31,8 +31,11 @@ fn perf_prints_what_it_has() {
 
 #[test]
 fn verify_says_nothing_it_does_not_know() {
+    let before = counted();
     // A block at a time takes a while.
-    let done = interrupted(tool("verify").args(["-o", "512", "-q", "1", "-r", &id()]).start(), BUSY);
+    let verify = tool("verify").args(["-o", "512", "-q", "1", "-r", &id()]).start();
+    eventually("it is at work", || counted() != before);
+    let done = interrupted(verify, Duration::ZERO);
     assert!(done.out.starts_with("seed ") && !done.out.contains("right"), "{done:?}");
 }
 

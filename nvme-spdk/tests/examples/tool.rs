@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nvme_spdk::{ConnectOptions, Controller, Target};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Two namespaces of 64 MiB; it ends with this program.
 pub fn target() -> &'static Target {
@@ -21,6 +21,14 @@ pub fn target() -> &'static Target {
 /// A connection of the test's own.
 pub fn connect() -> Controller {
     Controller::connect(target().address(), ConnectOptions::new()).expect("it takes connections")
+}
+
+/// Reads and writes of the namespaces' memory so far.
+pub fn counted() -> (u64, u64) {
+    let answer = target().rpc("bdev_get_iostat", json!({})).expect("it answers");
+    let bdevs = answer["bdevs"].as_array().expect("a list").clone();
+    let sum = |name: &str| bdevs.iter().map(|bdev| bdev[name].as_u64().expect("a number")).sum::<u64>();
+    (sum("num_read_ops"), sum("num_write_ops"))
 }
 
 /// The target as SPDK's tools are told.
