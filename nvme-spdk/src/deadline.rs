@@ -13,7 +13,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded as channel};
 
 use crate::clock::Ticks;
 use crate::error::{Error, Result};
-use crate::interrupt;
+use crate::{interrupt, signals};
 
 /// A moment that a call must not outlive, and a flag that ends it earlier.
 #[derive(Debug, Clone)]
@@ -83,6 +83,7 @@ pub(crate) fn on_helper<T: Send + 'static>(
     let helper = thread::Builder::new().name("nvme-connect".to_owned()).spawn({
         let deadline = deadline.clone();
         move || {
+            signals::block();
             // A caller that gave up has dropped the receiver: the value comes back and is dropped here.
             drop(sender.send(call(&deadline)));
         }

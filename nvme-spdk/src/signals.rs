@@ -1,8 +1,8 @@
 //! Signals belong to the program: threads of this crate take none of them.
 
-/// What a thread brings upon itself: SPDK handles SIGBUS where a device is pulled out, Rust SIGSEGV.
-const OWN: [libc::c_int; 6] =
-    [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
+/// What a thread brings upon itself: SPDK handles SIGBUS where a device is pulled out, Rust SIGSEGV, profilers SIGPROF.
+const OWN: [libc::c_int; 7] =
+    [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT, libc::SIGPROF];
 
 /// Blocks all signals from outside on the calling thread, and on threads it starts.
 pub(crate) fn block() {
