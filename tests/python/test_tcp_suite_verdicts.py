@@ -1,13 +1,16 @@
 """Verdicts of nvme.suites.tcp on targets that exist only here: who conforms passes, who does not fails."""
 
+import itertools
+import time
 import types
 
 import pytest
 from _pytest.outcomes import Failed, Skipped
 from nvme import wire
 from nvme.suites.tcp.association import Barred, Refused, connect
-from nvme.suites.tcp.collect import Collector, all_succeed
+from nvme.suites.tcp.collect import Collector, all_succeed, arrivals, asked
 from nvme.suites.tcp.device import Device, Gone
+from nvme.suites.tcp.evidence import hexdump
 from nvme.suites.tcp.facts import Facts, NoNamespace, learn
 from nvme.suites.tcp.proxy import split
 from nvme.suites.tcp.target import Target
@@ -114,6 +117,33 @@ def test_every_r2t_is_answered_from_the_data_of_its_command():
         (5, 0, b"abcd"),
         (6, 4, b"ef"),
     ]
+
+
+@pytest.mark.parametrize("offset, length", [(0, 516), (4, 512), (0, 0), (512, 4), (0, 0xFFFFFFFC)])
+def test_what_an_r2t_asks_for_is_data_of_its_command(offset, length):
+    with pytest.raises(Failed, match="asks for others"):
+        asked(target(), Wire(wire.Pdu.r2t(9, 0, offset, length)), 9, 512)
+    assert asked(target(), Wire(wire.Pdu.r2t(9, 0, 8, 504)), 9, 512)["r2tl"] == 504
+
+
+def test_a_target_that_sends_without_end_is_not_listened_to_for_ever():
+    endless = types.SimpleNamespace(receive=lambda: response(1))
+    *first, last = itertools.takewhile(lambda arrived: arrived is not None, arrivals(endless, 0.2))
+    assert repr(last) == repr(response(1)) and first
+
+
+def test_the_end_of_what_came_is_shown():
+    assert hexdump(b"") == "  (nothing)"
+    rows = hexdump(bytes(16) * 3 + b"abc").splitlines()
+    assert (
+        rows[0].startswith("  000000  00 00")
+        and rows[1] == "  *"
+        and rows[2].startswith("  000030  61 62 63  ")
+    )
+    begin = time.monotonic()
+    rows = hexdump(bytes(range(24)) * (2 << 20)).splitlines()
+    assert len(rows) == 61 and "in the capture" in rows[0] and rows[-1].endswith(" 17  ................")
+    assert time.monotonic() - begin < 5
 
 
 def test_what_needs_no_r2t_is_not_asked_for():

@@ -10,6 +10,26 @@ from .data import answer
 LONG = 60
 
 
+def asked(target, connection, cid, length):
+    """A write was sent; returns its first R2T."""
+    connection.send(wire.Pdu.capsule_cmd(target.write(cid, length)))
+    r2t = connection.receive()
+    if getattr(r2t, "name", "") != "R2T":
+        target.fail(f"a write of {length} bytes was answered by {r2t!r}, not by an R2T")
+    if not 0 < r2t["r2tl"] <= length - r2t["r2to"]:
+        target.fail(f"a write of {length} bytes was answered by {r2t!r}, which asks for others")
+    return r2t
+
+
+def arrivals(connection, seconds=LONG):
+    """What comes, one after the other, as long as something does; then None: a target may send without end."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield connection.receive()
+    while True:
+        yield None
+
+
 class Collector:
     """Answers R2Ts and keeps what came."""
 
@@ -29,13 +49,13 @@ class Collector:
 
     def until(self, count):
         """Whether so many commands completed; else the association has ended. Anything else is a violation."""
-        end = time.monotonic() + LONG
+        arriving = arrivals(self._connection)
         while self.count < count:
-            arrived = self._connection.receive()
+            arrived = next(arriving)
             name = getattr(arrived, "name", "")
             if isinstance(arrived, wire.Closed) or name == "C2HTermReq":
                 return False
-            if arrived is None or time.monotonic() > end:
+            if arrived is None:
                 self._target.fail(
                     f"{self.count} of {count} commands completed, and the association goes on without the others"
                 )

@@ -10,18 +10,19 @@ SHOWN = 60
 
 def hexdump(data):
     """Offsets, bytes and characters, sixteen a line; a star stands for lines like the one before."""
-    lines, last = [], None
-    for offset in range(0, len(data), 16):
+    # From the end on: the beginning of what a target sent without end would be megabytes of lines.
+    lines = []
+    for offset in range((len(data) - 1) // 16 * 16, -1, -16):
+        if len(lines) == SHOWN:
+            lines.append("  (what came before is in the capture)")
+            break
         row = data[offset : offset + 16]
-        if row != last:
+        if offset == 0 or row != data[offset - 16 : offset]:
             text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
             lines.append(f"  {offset:06x}  {row.hex(' '):<47}  {text}")
-        elif lines[-1] != "  *":
+        elif not lines or lines[-1] != "  *":
             lines.append("  *")
-        last = row
-    if len(lines) > SHOWN:
-        lines = ["  (what came before is in the capture)", *lines[-SHOWN:]]
-    return "\n".join(lines) or "  (nothing)"
+    return "\n".join(reversed(lines)) or "  (nothing)"
 
 
 def describe(connections):

@@ -4,7 +4,7 @@ import pytest
 
 from nvme import wire
 
-from .collect import Collector
+from .collect import Collector, asked
 from .data import answer, pattern
 from .structures import ABORT, with_dword
 from .verdicts import QUIET, not_applicable
@@ -94,10 +94,7 @@ def test_abort_of_a_write(target):
     length = target.on_request
     connection = target.io()
     admin = target.admin_queue
-    connection.send(wire.Pdu.capsule_cmd(target.write(18, length)))
-    r2t = connection.receive()
-    if getattr(r2t, "name", "") != "R2T":
-        target.fail(f"a write of {length} bytes was answered by {r2t!r}, not by an R2T")
+    r2t = asked(target, connection, 18, length)
     outcome = admin.execute(with_dword(wire.Command.of(ABORT, cid=51), 10, 18 << 16 | 1))
     target.must_succeed(outcome, "Abort")
     aborted = not outcome.result & 1

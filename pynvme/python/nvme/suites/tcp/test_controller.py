@@ -5,6 +5,7 @@ import pytest
 from nvme import wire
 
 from .association import Refused, ask_for_queues
+from .collect import arrivals
 from .structures import (
     ABORT,
     ASYNCHRONOUS_EVENT_REQUEST,
@@ -144,9 +145,9 @@ def test_abort(target):
     admin.send(wire.Pdu.capsule_cmd(wire.Command.of(ASYNCHRONOUS_EVENT_REQUEST, cid=50)))
     admin.send(wire.Pdu.capsule_cmd(with_dword(wire.Command.of(ABORT, cid=51), 10, 50 << 16)))
     # Their completions come in any order.
-    seen = {}
+    seen, arriving = {}, arrivals(admin)
     while 51 not in seen or (seen[51] == ABORTED and 50 not in seen):
-        arrived = admin.receive()
+        arrived = next(arriving)
         if getattr(arrived, "name", "") != "CapsuleResp":
             target.fail(f"{arrived!r} came; completed are {seen}")
         cqe = arrived["cqe"]

@@ -2,8 +2,9 @@
 
 import pytest
 
+from .collect import asked
 from .data import answer, data_for, first_part, pattern
-from .test_data_transfer import H2C_DATA, asked
+from .test_data_transfer import H2C_DATA
 from .verdicts import HEADER_FIELD, LIMIT, OUT_OF_RANGE, PARAMETER, SEQUENCE, not_applicable
 
 # Offsets in the header of H2CData, for FEI.

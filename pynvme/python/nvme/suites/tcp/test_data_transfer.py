@@ -4,7 +4,7 @@ import pytest
 
 from nvme import wire
 
-from .collect import all_succeed
+from .collect import all_succeed, arrivals, asked
 from .data import answer, data_for, lengths, pattern
 from .verdicts import QUIET, not_applicable
 
@@ -93,9 +93,9 @@ def test_reads(target, dgst):
     must_be_written(target, connection, whole)
     for length in lengths(target.facts.block, target.facts.longest):
         connection.send(wire.Pdu.capsule_cmd(target.read(3, length)))
-        got, last = bytearray(), False
+        got, last, arriving = bytearray(), False, arrivals(connection)
         while len(got) < length:
-            arrived = connection.receive()
+            arrived = next(arriving)
             if getattr(arrived, "name", "") != "C2HData":
                 target.fail(
                     f"after {len(got)} of {length} bytes came {getattr(arrived, 'message', repr(arrived))}"
@@ -124,15 +124,6 @@ def test_one_r2t_at_a_time(target):
         target.fail(f"before any data came {second!r} after {first!r}")
     answer(connection, first, bytes(length))
     target.must_succeed(target.outcome(connection, 8, bytes(length)), f"a write of {length} bytes")
-
-
-def asked(target, connection, cid, length):
-    """A write was sent; returns its first R2T."""
-    connection.send(wire.Pdu.capsule_cmd(target.write(cid, length)))
-    r2t = connection.receive()
-    if getattr(r2t, "name", "") != "R2T":
-        target.fail(f"a write of {length} bytes was answered by {r2t!r}, not by an R2T")
-    return r2t
 
 
 @pytest.mark.section(H2C_DATA, TO_CONTROLLER)

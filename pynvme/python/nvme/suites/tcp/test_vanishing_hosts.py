@@ -4,9 +4,9 @@ import pytest
 
 from nvme import wire
 
-from .collect import all_succeed
+from .collect import all_succeed, asked
 from .data import data_for, first_part, pattern
-from .test_data_transfer import TO_CONTROLLER, TO_HOST, asked, must_be, must_be_written
+from .test_data_transfer import TO_CONTROLLER, TO_HOST, must_be, must_be_written
 
 
 def end(connection, how):
