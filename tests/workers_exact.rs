@@ -53,6 +53,16 @@ fn the_pace_is_exact_also_after_a_pause() {
 }
 
 #[test]
+fn the_pace_is_exact_also_with_a_pause_at_the_end() {
+    let workload = Workload::new().io_size(1).iops(1000).time(Duration::from_secs(1));
+    let worker = IoWorker::start(&namespace(), &workload).expect("a worker");
+    thread::sleep(Duration::from_millis(700));
+    pause_myself("0.6");
+    let count = worker.join().ios;
+    assert!(count.abs_diff(1000) <= 10, "{count}");
+}
+
+#[test]
 fn a_target_that_pauses_is_caught_up_with() {
     let target = Target::start().expect("a target");
     let controller = Controller::connect(target.address(), ConnectOptions::new()).expect("a controller");
