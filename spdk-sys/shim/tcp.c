@@ -45,13 +45,13 @@ direction(const struct spdk_nvme_cmd *cmd)
 	return spdk_nvme_opc_get_data_transfer(cmd->opc == SPDK_NVME_OPC_FABRIC ? capsule->fctype : cmd->opc);
 }
 
-/* What is wrong with a header that answers a command; NULL if nothing is, or SPDK notices itself. */
+/* Whether data is to move against the direction of a command; NULL if it is not, or SPDK notices itself. */
 static const char *
-wrong_answer(struct nvme_tcp_qpair *tqpair, uint16_t cid, enum spdk_nvme_data_transfer against)
+wrong_direction(struct nvme_tcp_qpair *tqpair, uint16_t cid, enum spdk_nvme_data_transfer against)
 {
 	struct nvme_tcp_req *tcp_req = get_nvme_active_req_by_cid(tqpair, cid);
 
-	if (tcp_req != NULL && against != SPDK_NVME_DATA_NONE && direction(&tcp_req->req->cmd) == against) {
+	if (tcp_req != NULL && direction(&tcp_req->req->cmd) == against) {
 		return "the command's data goes the other way";
 	}
 	return NULL;
@@ -118,7 +118,7 @@ wrong_c2h_data(struct nvme_tcp_qpair *tqpair, const struct nvme_tcp_pdu *pdu)
 {
 	const struct spdk_nvme_tcp_c2h_data_hdr *c2h_data = &pdu->hdr.c2h_data;
 	uint64_t plen = (uint64_t)c2h_data->common.pdo + c2h_data->datal;
-	const char *wrong = wrong_answer(tqpair, c2h_data->cccid, SPDK_NVME_DATA_HOST_TO_CONTROLLER);
+	const char *wrong = wrong_direction(tqpair, c2h_data->cccid, SPDK_NVME_DATA_HOST_TO_CONTROLLER);
 
 	/* SPDK would wait for it for ever. */
 	if (c2h_data->datal == 0) {
@@ -149,7 +149,7 @@ wrong_r2t(struct nvme_tcp_qpair *tqpair, const struct nvme_tcp_pdu *pdu)
 	if ((uint64_t)r2t->r2to + r2t->r2tl > UINT32_MAX) {
 		return "R2TO and R2TL lead beyond 4 GiB";
 	}
-	return wrong_answer(tqpair, r2t->cccid, SPDK_NVME_DATA_CONTROLLER_TO_HOST);
+	return wrong_direction(tqpair, r2t->cccid, SPDK_NVME_DATA_CONTROLLER_TO_HOST);
 }
 
 static const char *
